@@ -3,6 +3,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from threading import Barrier
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from midframe.device_interpolator import MIN_TILE, DeviceInterpolator
 from midframe.devices import choose_devices
-from midframe.errors import OptionError
+from midframe.errors import CheckpointError, OptionError
 from midframe.interpolator import Interpolator
 from midframe.models.network import Network
 from midframe.models.sepconv import SepConv
@@ -125,3 +126,17 @@ def test_devices_of_two_kinds_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
         choose_devices("cpu,cuda:1")
     with pytest.raises(OptionError, match="choose from auto, cuda, cuda:0, cuda:1, cpu"):
         choose_devices("cuda:2")
+
+
+def test_results_of_another_device_are_checked_after_its_turn() -> None:
+    """Waiting for the device within the turn would delay the other threads."""
+    interpolator = Interpolator(lambda first, second: first * float("nan"), device="cpu")
+    with interpolator.on_free_device() as here:
+        here.device = SimpleNamespace(type="cuda")  # type: ignore[assignment]
+        with pytest.raises(CheckpointError, match="not finite"):
+            here.interpolate(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), [0.5])
+
+
+def test_the_sum_of_a_bright_frame_of_half_precision_is_finite() -> None:
+    tool = DeviceInterpolator(SmallMemory(1 << 20), torch.device("cpu"), tile=0, depth=None)
+    tool._check_finite(torch.ones(1, 3, 256, 256, dtype=torch.float16))

@@ -65,7 +65,10 @@ CLUSTER = (
 SINKS = (
     ("checks", "protocol"),
     ("segment_encoder", "verification"),
-    ("image_results",),
+    (
+        "image_results",
+        "lost_colours",
+    ),
     ("animation", "comparison", "image_sequence", "pipe", "video_file"),
     ("targets",),
 )

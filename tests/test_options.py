@@ -119,6 +119,12 @@ def test_a_fingerprint_holds_every_option_that_changes_frames() -> None:
         (InterpolationOptions, {"scale": 1.5}, "scale is 1.5: a whole number"),
         (InterpolationOptions, {"depth": 2.5}, "depth is 2.5: a whole number"),
         (SourceOptions, {"cut_threshold": "10"}, "cut_threshold is '10': a number"),
+        (RetimingOptions, {"dedup": "no"}, "dedup is 'no': True or False"),
+        (RetimingOptions, {"overlays": None}, "overlays is None: True or False"),
+        (SourceOptions, {"deinterlace": "off"}, "deinterlace is 'off': True or False"),
+        (SourceOptions, {"strict": 2}, "strict is 2: True or False"),
+        (EncodingOptions, {"mute": []}, r"mute is \[\]: True or False"),
+        (InterpolationOptions, {"device": 0}, "device 0 is not available: choose from auto, cpu"),
     ],
 )
 def test_options_of_another_type_are_named(
@@ -132,6 +138,7 @@ def test_numbers_of_another_type_are_the_same_option() -> None:
     for one, other in (
         (EncodingOptions(crf=18), EncodingOptions(crf=18.0)),  # type: ignore[arg-type]
         (EncodingOptions(preset="9"), EncodingOptions(preset=9)),  # type: ignore[arg-type]
+        (RetimingOptions(vfr=True), RetimingOptions(vfr=1)),  # type: ignore[arg-type]
         (InterpolationOptions(scale=2), InterpolationOptions(scale=2.0)),  # type: ignore[arg-type]
     ):
         assert json.dumps(fingerprint(one)) == json.dumps(fingerprint(other))
@@ -202,3 +209,14 @@ def test_the_command_line_names_options_as_they_are_typed() -> None:
         RetimingOptions(fps="60", vfr=True)
     wanted = "--fps is 60 and --vfr is set: use --factor with --vfr"
     assert raised.value.command_line_text == wanted
+
+
+def test_options_beside_an_interpolator_that_has_others_are_refused(tmp_path: Path) -> None:
+    """They had no effect."""
+    tiled = Interpolator(lambda first, second: (first + second) / 2, device="cpu", tile=64)
+    names = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    for call in (interpolate_video, compare_video):
+        with pytest.raises(OptionError, match="ensemble is 2 and model is an Interpolator, which"):
+            call(*names, model=tiled, ensemble=2)
+        with pytest.raises(VideoError, match="does not exist"):
+            call(*names, model=tiled, tile=64, device="cpu")

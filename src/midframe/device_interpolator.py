@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from midframe.errors import CheckpointError
 from midframe.models.network import Network, tiles
 from midframe.ops.dispatch import without_compilation
 from midframe.times import nearest_time
@@ -82,6 +83,7 @@ class DeviceInterpolator:
 
         Raises:
             ValueError: a time lies outside [0, 1].
+            CheckpointError: the network returns samples that are not finite.
             torch.OutOfMemoryError: memory does not suffice for the smallest tiles.
         """
         supported = [nearest_time(time, self.depth) for time in times]
@@ -96,6 +98,9 @@ class DeviceInterpolator:
                     if not self._use_smaller_tiles(*first.shape[2:]):
                         raise
                 torch.cuda.empty_cache()  # outside of the handler, which holds the tensors
+        if self.device.type != "cpu":  # after its turn: the check waits for the device
+            for time in supported:
+                self._check_finite(frames[time])
         return [unpremultiply(frames[time]) for time in supported]
 
     def _interpolate(
@@ -172,16 +177,32 @@ class DeviceInterpolator:
         height, width = like.shape[2:]
         rectangles = tiles(height, width, self.tile, self.model.margin)
         if len(rectangles) == 1:  # no copy
-            whole = self.model.render_tile(prepared, *rectangles[0], time)
+            whole = self._render_tile(prepared, *rectangles[0], time)
             if progress:
                 progress(1.0)
             return whole
         result = torch.empty_like(like)
         for done, (rows, columns) in enumerate(rectangles, start=1):
-            result[..., rows, columns] = self.model.render_tile(prepared, rows, columns, time)
+            result[..., rows, columns] = self._render_tile(prepared, rows, columns, time)
             if progress:
                 progress(done / len(rectangles))
         return result
+
+    def _render_tile(self, prepared: Any, rows: slice, columns: slice, time: float) -> Tensor:
+        """Render a tile; on the CPU, check it at once."""
+        tile: Tensor = self.model.render_tile(prepared, rows, columns, time)
+        if self.device.type == "cpu":
+            self._check_finite(tile)
+        return tile
+
+    def _check_finite(self, frame: Tensor) -> None:
+        """Raise a CheckpointError if a sample is not finite, which would become black."""
+        if not frame.sum(dtype=torch.float32).isfinite():  # beyond the range of float16
+            name = getattr(self.model, "name", type(self.model).__name__)
+            raise CheckpointError(
+                f"{name} returned samples that are not finite: use --precision float32, "
+                "or other weights"
+            )
 
 
 def premultiply(frame: Tensor) -> Tensor:

@@ -4,7 +4,8 @@
     ├── VideoError        a video or picture that cannot be read or written
     │   ├── SourceError   the video itself is damaged or unusable: a retry would fail again
     │   └── BusyError     another process works on the same result
-    ├── CheckpointError   weights that are missing, damaged or of another network
+    ├── CheckpointError   weights that are missing, damaged or of another network, or whose results
+    │                     are not finite
     ├── DatasetError      a dataset or a folder of videos that cannot be used
     ├── ConfigError       settings with an unknown name or a wrong type
     ├── TrainingError     a training whose loss is not finite
@@ -56,7 +57,8 @@ class BusyError(VideoError):
 
 
 class CheckpointError(MidframeError):
-    """Weights are missing, damaged or belong to another network."""
+    """Weights are missing, damaged or belong to another network, or their results are not
+    finite."""
 
 
 class DatasetError(MidframeError):

@@ -37,6 +37,8 @@ QUALITIES: Mapping[str, Mapping[str, Any]] = {
     "best": {"ensemble": 4, "crf": 12},
 }
 """Values of options by the name of a quality; others keep their defaults."""
+QUALITY_CRFS = frozenset(each["crf"] for each in QUALITIES.values() if "crf" in each)
+"""Values of `crf` that a quality sets: they were not chosen for a result that does not use it."""
 SAME_FRAMES: Mapping[str, Any] = {"same_frames": True}
 """Metadata of fields that do not change the frames of a result: `fingerprint` omits them."""
 FINGERPRINT_VERSION = 2
@@ -81,7 +83,7 @@ class InterpolationOptions:
     interpolates the middle only: times are exact to 1 / 2**(depth + 1) of the interval."""
 
     def __post_init__(self) -> None:
-        if not DEVICE.fullmatch(self.device):
+        if not isinstance(self.device, str) or not DEVICE.fullmatch(self.device):
             raise OptionError(
                 f"`device` is {self.device!r}, which is not available: choose from auto, cpu, "
                 "cuda, cuda:1, mps"
@@ -139,6 +141,7 @@ class RetimingOptions:
         if self.slow is not None:
             _replace(self, slow=_parse_slow(self.slow))
         _check_choice("cut", self.cut, CutMode)
+        _check_flags(self, "vfr", "dedup", "overlays")
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ class SourceOptions:
     samples are the same."""
 
     def __post_init__(self) -> None:
+        _check_flags(self, "deinterlace", "strict")
         start = parse_seconds(self.start, "start")
         end = None if self.end is None else parse_seconds(self.end, "end")
         check_time_range(start, end)
@@ -201,6 +205,7 @@ class EncodingOptions:
     """Drop sound."""
 
     def __post_init__(self) -> None:
+        _check_flags(self, "mute")
         _replace(self, crf=_whole("crf", self.crf))
         if isinstance(self.preset, int):  # those of SVT-AV1 are numbers
             _replace(self, preset=str(self.preset))
@@ -214,6 +219,11 @@ class EncodingOptions:
                 raise OptionError(
                     f"`encoder_options` holds {name!r}: {value!r}: a name and a text are needed"
                 )
+
+    @property
+    def states_crf(self) -> bool:
+        """Return whether `crf` was chosen for this result, not by its default or by a quality."""
+        return self.crf not in (EncodingOptions.crf, *QUALITY_CRFS)
 
 
 @dataclass(frozen=True)
@@ -269,6 +279,16 @@ def _check_choice(name: str, value: object, choices: Any) -> None:
     allowed = get_args(choices)
     if value not in allowed:
         raise OptionError(f"`{name}` is {value!r}: choose from {', '.join(map(str, allowed))}")
+
+
+def _check_flags(options: object, *names: str) -> None:
+    """Raise an OptionError unless the fields are true or false, also as 1 or 0: "no" is true in
+    Python."""
+    for name in names:
+        value = getattr(options, name)
+        if value not in (0, 1):
+            raise OptionError(f"`{name}` is {value!r}: True or False is needed")
+        _replace(options, **{name: bool(value)})  # 1 is true in a fingerprint
 
 
 def _whole(name: str, value: Any) -> int:

@@ -71,6 +71,14 @@ def test_several_videos_without_an_output_folder_are_refused(run: Run, folder: P
     assert (status, "--report is for a single video" in errors) == (1, True)
 
 
+def test_progress_of_several_videos_is_a_bar_or_hidden(run: Run, folder: Path) -> None:
+    words = "video", folder / "a.mp4", "--output-dir", folder.parent / "out", "--progress"
+    status, _, errors = run(*words, "json")
+    assert (status, "--progress json is for a single video" in errors) == (1, True)
+    status, shown, errors = run(*words, "none")
+    assert (status, shown.splitlines()[-1], "━" in errors) == (0, "1 done", False)
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

@@ -41,6 +41,13 @@ def test_middlebury(tmp_path: Path) -> None:
     )
 
 
+def test_a_folder_can_be_named_by_a_text(tmp_path: Path) -> None:
+    draw(*(tmp_path / "Venus" / f"frame{name}.png" for name in ("10", "10i11", "11")))
+    assert find_scenes(str(tmp_path)) == find_scenes(tmp_path)
+    with pytest.raises(DatasetError, match="nowhere does not exist"):
+        find_scenes("nowhere")
+
+
 def test_ucf101(tmp_path: Path) -> None:
     for name in ("1", "2"):
         draw(

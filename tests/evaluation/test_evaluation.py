@@ -219,3 +219,8 @@ def test_scenes_that_cannot_be_compared_are_refused_before_the_work(
     with pytest.raises(DatasetError, match="32x15 pixels: at least 16x16"):
         evaluate([scene], Averager())
     assert evaluate([scene], Averager(), minterpolate=False).scenes
+
+
+def test_no_scenes_are_refused() -> None:
+    with pytest.raises(ValueError, match="`scenes` is empty"):
+        evaluate([], Averager())

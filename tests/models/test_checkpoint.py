@@ -1,3 +1,4 @@
+import copy
 import json
 import sys
 from dataclasses import dataclass
@@ -33,6 +34,18 @@ def test_shipped_weights_are_those_of_the_index() -> None:
     for facts in list_models().values():
         assert sha256_of(WEIGHTS / facts["file"]) == facts["sha256"]
         assert facts.keys() >= {"summary", "settings", "data", "scores"}
+
+
+def test_weights_beyond_half_precision_are_kept(tiny_model: SepConv, tmp_path: Path) -> None:
+    large = copy.deepcopy(tiny_model)
+    name, weights = next(iter(large.named_parameters()))
+    with torch.no_grad():
+        weights.view(-1)[0] = 1e6
+    save_model(large, tmp_path / "large.safetensors", {})
+    read = load_model(tmp_path / "large.safetensors").state_dict()
+    assert torch.equal(read[name], weights)
+    saved = load_file(tmp_path / "large.safetensors").values()
+    assert sum(each.dtype == torch.float32 for each in saved) == 1
 
 
 def test_saving_leaves_no_half_file(tiny_model: SepConv, tmp_path: Path) -> None:

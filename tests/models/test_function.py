@@ -1,15 +1,19 @@
 """Functions and modules of one's own as networks."""
 
 import functools
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from midframe.errors import CheckpointError
 from midframe.interpolator import Interpolator
 from midframe.models.function import FunctionNetwork, takes_time
 from midframe.models.network import Network
+from midframe.video.pipeline import interpolate_video
 
 FIRST, SECOND = np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), np.uint8)
 
@@ -93,3 +97,24 @@ def test_the_number_of_arguments_tells_whether_a_time_is_taken() -> None:
 def test_other_objects_are_refused(model: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Interpolator(model, device="cpu").interpolate(FIRST, SECOND)
+
+
+@pytest.mark.parametrize("tile", [None, 8])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_result_that_is_not_finite_is_an_error_not_black(value: float, tile: int | None) -> None:
+    def spoil(first: Tensor, second: Tensor) -> Tensor:
+        result = average(first, second)
+        result[..., -1, -1] = value
+        return result
+
+    with pytest.raises(CheckpointError, match="spoil returned samples that are not finite"):
+        Interpolator(spoil, device="cpu", tile=tile).interpolate(FIRST, SECOND)
+
+
+def test_damaged_weights_make_no_video(render_video: Callable[..., Path], tmp_path: Path) -> None:
+    def spoil(first: Tensor, second: Tensor) -> Tensor:
+        return first * float("nan")
+
+    with pytest.raises(CheckpointError, match="not finite"):
+        interpolate_video(render_video(frames=3), tmp_path / "out.mp4", model=Interpolator(spoil))
+    assert not (tmp_path / "out.mp4").exists()

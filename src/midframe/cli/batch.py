@@ -157,8 +157,8 @@ def watch_videos(work: Batch, find: Callable[[], Sequence[BatchVideo]]) -> None:
             _show(work.run_video(video, make_progress_callback(bar)), bar)
 
 
-def run_videos(work: Batch, videos: Sequence[BatchVideo]) -> None:
-    """Run a batch with a progress bar, and print the status of its videos.
+def run_videos(work: Batch, videos: Sequence[BatchVideo], *, hides_bar: bool = False) -> None:
+    """Run a batch with a progress bar, unless it is hidden, and print the status of its videos.
 
     Raises:
         VideoError: videos failed, or are damaged.
@@ -167,7 +167,7 @@ def run_videos(work: Batch, videos: Sequence[BatchVideo]) -> None:
     from midframe.cli.progress import new_batch_bar
 
     results = []
-    with new_batch_bar(err, len(videos)) as bar:
+    with new_batch_bar(err, len(videos), disable=hides_bar) as bar:
         for result in work.run(videos, make_progress_callback(bar)):
             _show(result, bar)
             results.append(result)

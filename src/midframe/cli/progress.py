@@ -110,8 +110,9 @@ class BatchBar(FrameBar):
         self.update(self._videos, completed=self._done)
 
 
-def new_batch_bar(console: Console, count: int | None) -> BatchBar:
-    """Create the progress bar of a batch; `count` as in `BatchBar.start_videos`."""
+def new_batch_bar(console: Console, count: int | None, *, disable: bool = False) -> BatchBar:
+    """Create the progress bar of a batch, or a hidden one; `count` as in
+    `BatchBar.start_videos`."""
     bar = BatchBar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -119,6 +120,7 @@ def new_batch_bar(console: Console, count: int | None) -> BatchBar:
         TimeElapsedColumn(),
         RateColumn(),
         console=console,
+        disable=disable,
     )
     bar.start_videos(count)
     return bar

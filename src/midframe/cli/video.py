@@ -72,12 +72,15 @@ def video(
     if output_dir:
         if report_file:
             raise OptionError("--report is for a single video: drop it, or --output-dir")
+        if progress == "json":
+            raise OptionError("--progress json is for a single video: drop it, or --output-dir")
         paths = [source, *(others or [])]
         from midframe.batch.videos import name_videos
         from midframe.cli.batch import make_batch, run_videos
 
         videos = name_videos(paths, output_dir, lambda path: result_suffix(path, request.codec))
-        run_videos(make_batch(output_dir, request, overwrite=overwrite), videos)
+        batch = make_batch(output_dir, request, overwrite=overwrite)
+        run_videos(batch, videos, hides_bar=progress == "none")
         return
     if others and len(others) > 1:
         raise OptionError(

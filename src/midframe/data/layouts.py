@@ -40,7 +40,7 @@ LayoutReader = Callable[[Path, Iterable[Path]], Iterator[Scene]]
 """Function of a folder and the visible files below it; yields its scenes."""
 
 
-def find_scenes(place: Path) -> list[Scene]:
+def find_scenes(place: str | Path) -> list[Scene]:
     """List the scenes under a folder in any known layout, or those of one SNU-FILM list, by name.
 
     Incomplete scenes, and further layouts in the same folder, are reported.
@@ -48,6 +48,7 @@ def find_scenes(place: Path) -> list[Scene]:
     Raises:
         DatasetError: the path does not exist, or contains no scene of a known layout.
     """
+    place = Path(place)
     if not place.exists():
         raise DatasetError(
             f"{place} does not exist: name a folder with scenes, or an SNU-FILM list"

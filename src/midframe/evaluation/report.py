@@ -112,7 +112,7 @@ def evaluate(
     *,
     name: str = "model",
     minterpolate: bool = True,
-    save: Path | None = None,
+    save: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Interpolate and score the frame between of every scene, at its time.
@@ -128,9 +128,13 @@ def evaluate(
         progress: called with the fraction done, after each tile too.
 
     Raises:
+        ValueError: there are no scenes.
         DatasetError: the images of a scene differ in size, or are too small to be compared.
         VideoError: an image cannot be read.
     """
+    if not scenes:
+        raise ValueError("`scenes` is empty: `find_scenes` lists those of a folder")
+    save = Path(save) if save else None
     for scene in scenes:
         _check_sizes(scene, minterpolate=minterpolate)
     baselines = [FIRST_FRAME, AVERAGE, *([motion_compensation.NAME] if minterpolate else [])]

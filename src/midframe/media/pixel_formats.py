@@ -10,7 +10,7 @@ PACKED_RGB = {
 }
 """RGB in one plane in the byte order of NumPy, by (high bit depth, alpha)."""
 PNG_RGB = {**PACKED_RGB, (True, False): "rgb48be", (True, True): "rgba64be"}
-"""RGB of PNG and APNG, by (high bit depth, alpha)."""
+"""RGB of PNG, by (high bit depth, alpha)."""
 
 
 def bit_depth(pixel_format: av.VideoFormat) -> int:

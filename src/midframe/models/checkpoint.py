@@ -125,7 +125,7 @@ def channels_last(model: AnyNetwork) -> AnyNetwork:
 
 def save_model(model: Network, path: Path, training: Mapping[str, Any]) -> None:
     """Write a network in half precision, with a description of its training. The file appears when
-    it is complete.
+    it is complete. Weights that half precision cannot hold keep their type.
 
     Raises:
         ValueError: the network is not registered (see `register_network`).
@@ -142,7 +142,9 @@ def save_model(model: Network, path: Path, training: Mapping[str, Any]) -> None:
 
 
 def _to_half(value: Tensor) -> Tensor:
-    return value.detach().half() if value.is_floating_point() else value
+    """Return weights in half precision, or as they are if that cannot hold one of them."""
+    half = value.detach().half() if value.is_floating_point() else value
+    return half if half.isfinite().all() else value.detach()
 
 
 def load_model(name_or_file: str | Path = DEFAULT_MODEL) -> Network:

@@ -36,7 +36,10 @@ class FolderLock:
 
     def clear(self, but: Collection[str] = ()) -> None:
         """Delete everything in the folder except some names; errors are ignored."""
-        for path in self.folder.iterdir():
+        paths: list[Path] = []
+        with suppress(OSError):  # the folder may be gone, which caused the error that is handled
+            paths += self.folder.iterdir()
+        for path in paths:
             if path.name in (LOCK_FILE, *but):
                 continue
             if path.is_dir() and not path.is_symlink():

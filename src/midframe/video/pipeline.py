@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from midframe.errors import OptionError, VideoError
 from midframe.interpolator import Interpolator
 from midframe.media.reading.sources import changes_of, identity_of
 from midframe.media.writing.encoder_options import rare_h264
@@ -100,8 +101,7 @@ def interpolate_video(
         factor, fps, slow, vfr, cut, dedup, overlays: as in `RetimingOptions`.
         start, end, source_fps, deinterlace, cut_threshold, strict, hwaccel: as in `SourceOptions`.
         codec, crf, preset, encoder_options, mute: as in `EncodingOptions`.
-        model: name or file of weights, or an Interpolator, whose options are used instead of those
-            below.
+        model: name or file of weights, or an Interpolator, which has the options below.
         device, tile, scale, ensemble, precision: as in `InterpolationOptions`.
         overwrite: replace a target that exists, if midframe wrote it.
         resume: continue interrupted work on this target; nothing is done if it is complete.
@@ -145,13 +145,22 @@ def interpolate_video(
 def choose_interpolation(
     model: str | Interpolator, **options: Any
 ) -> InterpolationOptions | Interpolator:
-    """Return the options of interpolation, or an Interpolator as it is, whose own options count.
+    """Return the options of interpolation, or an Interpolator, which has its own.
 
     Args:
         model: name or file of weights, or an Interpolator.
         options: other fields of `InterpolationOptions`.
+
+    Raises:
+        OptionError: an option has an invalid value, or is given beside an Interpolator.
     """
     if isinstance(model, Interpolator):
+        for name, value in options.items():
+            if value not in (getattr(InterpolationOptions, name), getattr(model.options, name)):
+                raise OptionError(
+                    f"`{name}` is {value!r} and `model` is an Interpolator, which has options of "
+                    f"its own: create it with this `{name}`"
+                )
         return model
     return InterpolationOptions(model, **options)
 
@@ -237,10 +246,19 @@ def convert_with(
         with abort_on_error(sink.abort):
             _log_plan(conversion, sink)
             extent = run(render_job, sink)
+            _check_again(target, path, overwrite=overwrite)
             sink.finish(extent)
             _complete_report(conversion, sink, extent)
             conversion.report.problems += tuple(changes_of(path, settings["video"]))
     return conversion.report
+
+
+def _check_again(target: Target, source: Path, *, overwrite: bool) -> None:
+    """Check that the result does not replace what was written to its place during the work."""
+    try:
+        target.check(source, overwrite=overwrite)
+    except VideoError as error:
+        raise VideoError(f"the place of the result was changed during the work: {error}") from error
 
 
 def _log_plan(conversion: Conversion, sink: Sink) -> None:

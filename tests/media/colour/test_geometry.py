@@ -10,6 +10,7 @@ from midframe.media.colour.geometry import FILTERS, UNIT, Geometry, OutputGeomet
 from midframe.media.colour.side_data import side_data_of
 from midframe.media.reading.reader import VideoReader
 from midframe.video.pipeline import interpolate_video
+from midframe.video.sinks.lost_colours import lost_samples
 
 HALF_TURN = 1 << 30
 
@@ -140,7 +141,8 @@ def test_the_shape_of_pixels_is_kept_in_every_container(
 ) -> None:
     source = anamorphic_film(tmp_path / "in.mov")
     report = interpolate_video(source, tmp_path / name, model=Averager(), codec=codec)
-    assert (report.dropped, report.problems) == ((), ())
+    of_samples = lost_samples(av.VideoFormat("yuv422p10le"), "yuv420p") if codec == "vp9" else []
+    assert (report.dropped, report.problems) == (tuple(of_samples), ())
     with av.open(str(tmp_path / name)) as container:
         next(container.decode(video=0))
         assert container.streams.video[0].sample_aspect_ratio == Fraction(64, 45)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from helpers.video import Averager, frames_of, planes, render_frame
 
+from midframe.media.colour.filters import PictureFilter
+from midframe.media.reading.interlacing import deinterlace_frames
 from midframe.video.pipeline import interpolate_video
 
 Render = Callable[..., Path]
@@ -77,3 +79,20 @@ def test_frames_that_hold_no_fields_stay_as_they_are(render_video: Render, tmp_p
     )
     for before, after in zip(frames_of(source), frames_of(tmp_path / "out.mkv")[::2], strict=True):
         assert all(map(np.array_equal, planes(before), planes(after)))
+
+
+def test_a_change_of_the_frame_size_keeps_all_frames_and_their_samples() -> None:
+    """As in a recording of several programmes: the filter reads the size of the first frame."""
+    as_fields, frames = PictureFilter(("setfield", "tff")), []
+    for number, height in enumerate([32] * 3 + [64] * 4 + [48] * 2):
+        frame = av.VideoFrame(96, height, "gray")
+        frame.planes[0].update(bytes([10 * number]) * frame.planes[0].buffer_size)
+        frame.pts, frame.time_base = number * 2, Fraction(1, 50)
+        frames.append((as_fields.apply(frame), number * 2, 2))
+    shown = list(deinterlace_frames(frames))
+    assert [pts for _, pts, _ in shown] == [pts for _, pts, _ in frames]
+    assert [picture.pts for picture, _, _ in shown] == [pts for _, pts, _ in frames]
+    assert {picture.time_base for picture, _, _ in shown} == {Fraction(1, 50)}
+    assert [picture.height for picture, _, _ in shown] == [32] * 3 + [64] * 4 + [48] * 2
+    means = [picture.to_ndarray().mean() for picture, _, _ in shown]
+    assert means == [10 * number for number in range(9)]

@@ -89,3 +89,27 @@ def test_frames_alone_tell_their_form() -> None:
         frame.pts, frame.time_base = number, Fraction(1, 25)
         found.append(detector.begins_scene(frame))
     assert found == [False, False, False, True, False, False]
+
+
+def test_cuts_are_found_after_a_change_of_the_frame_size() -> None:
+    """As in a recording of several programmes: the filter reads the size of the first frame."""
+    small, large = np.full((32, 48, 3), 20, np.uint8), np.full((64, 96, 3), 20, np.uint8)
+    other = np.full_like(large, 220)
+    other[:32, :48] = 20  # the part that has the size of the first frame
+    detector, found = CutDetector(), []
+    for number, image in enumerate([small, small, large, large, other, other, small]):
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        found.append(detector.begins_scene(frame))
+    assert found == [False, False, False, False, True, False, True]
+
+
+def test_cuts_are_found_after_a_change_of_the_pixel_format() -> None:
+    detector, found = CutDetector(), []
+    for number in range(8):
+        image = render_frame(number, scene=number // 6)
+        pixel_format = "yuv422p10le" if 2 <= number < 4 else "yuv420p"
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixel_format)
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        found.append(detector.begins_scene(frame))
+    assert found == [False] * 6 + [True, False]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.video import Averager, check_refused, render_frame
+from helpers.video import Averager, check_refused, frames_of, render_frame
 from PIL import Image
 
+from midframe.media.pictures.images import write_image
 from midframe.media.writing.animation import plays_of
 from midframe.video.pipeline import interpolate_video
 
@@ -71,3 +72,19 @@ def test_a_comment_after_the_last_image_of_a_gif_is_no_frame(tmp_path: Path) -> 
     source.write_bytes(data[:-1] + b"\x21\xfe\x05hello\x00" + data[-1:])
     report = interpolate_video(source, target, model=Averager())
     assert (report.frames_in, report.frames_out, report.problems) == (3, 6, ())
+
+
+def test_sixteen_bits_with_alpha_are_written_in_eight_which_ffmpeg_decodes(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        image = np.zeros((48, 64, 4), np.uint16)
+        image[..., 3] = 65535
+        image[10:30, 10 + 2 * number : 40 + 2 * number, 0] = 50000
+        image[20:24, :, 3] = 257 * 117
+        write_image(tmp_path / "in" / f"{number}.png", image)
+    report = interpolate_video(tmp_path / "in", tmp_path / "out.apng", model=Averager())
+    assert report.problems == ()
+    assert report.dropped == ("bits beyond 8 of each sample (APNG with alpha)",)
+    shown = [frame.to_ndarray(format="rgba") for frame in frames_of(tmp_path / "out.apng")]
+    assert len(shown) == 8
+    assert set(np.unique(shown[0][..., 3])) == {117, 255}

@@ -25,7 +25,7 @@ from midframe.media.writing.encoders import (
     stream_tag,
     with_fixed_threads,
 )
-from midframe.options import EncodingOptions
+from midframe.options import QUALITIES, EncodingOptions
 from midframe.process import CAP_SYS_NICE, no_real_time_threads
 from midframe.video.pipeline import interpolate_video
 from midframe.video.watchdog import Watchdog, stall_seconds
@@ -128,8 +128,13 @@ def test_a_quality_that_an_encoder_does_not_have_is_reported(
     for codec in ("mpeg4", "ffv1"):
         interpolate_video(source, tmp_path / f"{codec}.mkv", model=Averager(), codec=codec, crf=5)
         assert f"{codec} has no constant quality: --crf is ignored" in caplog.text
+    interpolate_video(source, tmp_path / "out.gif", model=Averager(), crf=5)
+    assert "out.gif has no constant quality: --crf is ignored" in caplog.text
     caplog.clear()
     interpolate_video(source, tmp_path / "out.mkv", model=Averager(), codec="mpeg4")
+    draft = QUALITIES["draft"]["crf"]  # of --quality, which has other effects
+    interpolate_video(source, tmp_path / "o.mkv", model=Averager(), codec="mpeg4", crf=draft)
+    interpolate_video(source, tmp_path / "o%d.png", model=Averager(), crf=draft)
     assert not caplog.text
 
 

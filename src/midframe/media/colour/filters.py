@@ -6,6 +6,15 @@ from typing import Any
 
 import av
 
+FrameFormat = tuple[int, int, str]
+"""Width, height and pixel format. A filter reads outside of frames that have another one than those
+that its graph is built for."""
+
+
+def format_of(picture: av.VideoFrame) -> FrameFormat:
+    """Return the size and the pixel format of a frame."""
+    return picture.width, picture.height, picture.format.name
+
 
 def pull_frames(end: Any) -> Iterator[Any]:
     """Yield all frames that a graph has ready."""
@@ -27,8 +36,8 @@ class PictureFilter:
 
     def __init__(self, *filters: tuple[str, str]) -> None:
         self._filters = filters
-        self._format: tuple[int, int, str] | None = None
-        """Size and pixel format of the frames that the chain is built for."""
+        self._format: FrameFormat | None = None
+        """Of the frames that the chain is built for."""
 
     def _build(self, like: av.VideoFrame) -> None:
         self._graph = graph = av.filter.Graph()  # filters hold no reference to their graph
@@ -40,10 +49,9 @@ class PictureFilter:
 
     def apply(self, picture: av.VideoFrame) -> av.VideoFrame:
         """Return the filtered frame, with the time and duration of the input."""
-        frame_format = (picture.width, picture.height, picture.format.name)
-        if frame_format != self._format:
+        if format_of(picture) != self._format:
             self._build(picture)
-            self._format = frame_format
+            self._format = format_of(picture)
         self._begin.push(picture)
         result: av.VideoFrame = self._end.pull()
         result.pts = picture.pts

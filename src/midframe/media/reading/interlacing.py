@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from midframe.media.colour.filters import picture_buffer, pull_frames
+from midframe.media.colour.filters import FrameFormat, format_of, picture_buffer, pull_frames
 from midframe.media.reading.frame_clock import TimedFrame
 
 
@@ -16,18 +16,24 @@ class Deinterlacer:
 
     def __init__(self) -> None:
         self._graph: av.filter.Graph | None = None
+        self._format: FrameFormat | None = None
+        """Of the frames that the graph is built for."""
         self._begin: Any = None
         self._end: Any = None
-        self._times: deque[tuple[int | Fraction, int | Fraction]] = deque()
-        """pts and durations of the frames in the filter."""
+        self._times: deque[TimedFrame] = deque()
+        """The frames in the filter, with their pts and durations."""
 
     def feed(
         self, picture: av.VideoFrame, pts: int | Fraction, duration: int | Fraction
     ) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
-        """Add a frame; yield the frames that are ready, usually the previous one."""
-        if self._graph is None:
+        """Add a frame; yield the frames that are ready, usually the previous one.
+
+        Before a frame of another size or pixel format, the filter is flushed and built again.
+        """
+        if format_of(picture) != self._format:
+            yield from self.flush()
             self._configure(picture)
-        self._times.append((pts, duration))
+        self._times.append((picture, pts, duration))
         self._begin.push(picture)
         yield from self._pull()
 
@@ -39,6 +45,7 @@ class Deinterlacer:
 
     def _configure(self, picture: av.VideoFrame) -> None:
         """Build the filter graph for frames like one."""
+        self._format = format_of(picture)
         self._graph = graph = av.filter.Graph()  # its filters do not keep it
         self._begin = picture_buffer(graph, picture)
         self._end = graph.add("buffersink")
@@ -48,7 +55,9 @@ class Deinterlacer:
 
     def _pull(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
         for picture in pull_frames(self._end):
-            yield picture, *self._times.popleft()
+            source, pts, duration = self._times.popleft()
+            picture.pts, picture.time_base = source.pts, source.time_base  # the filter has others
+            yield picture, pts, duration
 
 
 def deinterlace_frames(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:

@@ -20,6 +20,9 @@ GIF_TICKS = 100
 """Ticks of GIF per second."""
 MAX_APNG_TERM = 65535
 """Largest numerator or denominator of the delay of an APNG frame."""
+APNG_RGB = {**PNG_RGB, (True, True): PNG_RGB[False, True]}
+"""RGB of APNG, by (high bit depth, alpha). FFmpeg encodes rgba64be with blended rectangles, which
+it does not decode."""
 Frames = Callable[[], Iterable[av.VideoFrame]]
 """Returns an iterable of all frames, lossless RGB with times; called twice for GIF."""
 
@@ -87,7 +90,7 @@ def write_animation(
 
 
 def _apng_format(form: av.VideoFormat) -> str:
-    return PNG_RGB[bit_depth(form) > 8, has_alpha(form)]
+    return APNG_RGB[bit_depth(form) > 8, has_alpha(form)]
 
 
 def _convert_to_palette(frames: Frames) -> Iterator[av.VideoFrame]:

@@ -129,7 +129,7 @@ def check_encoder(
             f"{key}={value}" for key, value in user_options.items() if key.endswith("-params")
         )
         raise VideoError(f"--encoder-option {params}: {name} does not accept it ({warnings[0]})")
-    if crf != EncodingOptions.crf and (
+    if EncodingOptions(crf=crf).states_crf and (
         name in WITHOUT_QUALITY or QUALITY_NAMES & set(context.options)
     ):
         logger.warning("%s has no constant quality: --crf is ignored", name)

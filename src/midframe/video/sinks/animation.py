@@ -19,6 +19,7 @@ from midframe.outputs import check_output_file
 from midframe.video.plan import Extent
 from midframe.video.sinks.checks import check_written_by_midframe, is_complete_result, result_mark
 from midframe.video.sinks.image_results import decode_segments, report_dropped
+from midframe.video.sinks.lost_colours import lost_transfer
 from midframe.video.sinks.protocol import Conversion, abort_on_error
 from midframe.video.sinks.segment_encoder import SegmentedSink, SegmentEncoder
 from midframe.video.sinks.verification import verify
@@ -131,7 +132,10 @@ class AnimationSink(SegmentedSink):
 def _lost(path: Path, conversion: Conversion) -> Iterator[str]:
     """Yield the properties of the images that the result does not support."""
     yield from lost_profile(conversion.source.contents)
+    yield from lost_transfer(conversion, path.suffix.removeprefix(".").upper())
     if not is_gif(path):
+        if conversion.colour.high_bit_depth and conversion.colour.alpha:
+            yield "bits beyond 8 of each sample (APNG with alpha)"
         return
     if conversion.colour.high_bit_depth:
         yield "bits beyond 8 of each sample (GIF)"

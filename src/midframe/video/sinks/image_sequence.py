@@ -10,7 +10,6 @@ from midframe.errors import VideoError
 from midframe.folders import visible_files
 from midframe.media.colour.conversion import to_rgb
 from midframe.media.pictures.images import Array, can_write, lost_properties
-from midframe.media.pictures.picture import HDR_TRANSFERS
 from midframe.media.reading.image_sequence import (
     DEFAULT_NAME,
     image_files,
@@ -27,6 +26,7 @@ from midframe.outputs import check_output_folder, same_place
 from midframe.video.plan import Extent
 from midframe.video.report import check_images
 from midframe.video.sinks.image_results import decode_segments, report_dropped
+from midframe.video.sinks.lost_colours import lost_transfer
 from midframe.video.sinks.protocol import Conversion, abort_on_error
 from midframe.video.sinks.segment_encoder import SegmentedSink, SegmentEncoder
 
@@ -158,6 +158,4 @@ def _lost(suffix: str, conversion: Conversion) -> list[str]:
         suffix, high_bit_depth=False, alpha=True, icc_profile=None
     ):
         lost += filter(None, [lost_alpha(conversion.source)])
-    if conversion.picture.color_trc in HDR_TRANSFERS:
-        lost.append("HDR transfer function (the images do not store it)")
-    return lost
+    return lost + lost_transfer(conversion, suffix.removeprefix(".").upper())

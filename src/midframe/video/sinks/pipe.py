@@ -1,6 +1,6 @@
 """Results as y4m in standard output."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,13 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
+from midframe.media.reading.icc_profile import lost_profile
+from midframe.media.reading.opacity import lost_alpha
 from midframe.media.writing.pipes import PipeWriter, pipe_encoding
 from midframe.options import EncodingOptions
 from midframe.video.plan import Extent
 from midframe.video.rendered_frame import RenderedFrame
+from midframe.video.sinks.lost_colours import lost_samples, lost_transfer
 from midframe.video.sinks.protocol import Conversion
 from midframe.video.timeline import VariableRate
 
@@ -65,7 +68,15 @@ class PipeSink:
         self.colour = conversion.colour
         self.descriptor = descriptor
         self.report = conversion.report
-        conversion.report.dropped = conversion.dropped_streams("y4m")
+        conversion.report.dropped = (*conversion.dropped_streams("y4m"), *self._lost(conversion))
+
+    def _lost(self, conversion: Conversion) -> Iterator[str]:
+        """Yield the properties of the pictures that y4m does not support."""
+        if conversion.colour.alpha and (lost := lost_alpha(conversion.source)):
+            yield f"{lost} (y4m)"
+        yield from lost_samples(conversion.picture.format, self.encoding.pixel_format)
+        yield from lost_transfer(conversion, "y4m")
+        yield from lost_profile(conversion.source.contents)
 
     def write(self, frames: Iterable[RenderedFrame]) -> None:
         """See `Sink`."""

@@ -55,17 +55,19 @@ class Conversion:
         }
 
     def dropped_streams(self, reason: str) -> tuple[str, ...]:
-        """List the other streams of the source for a result that holds none of them; sound that is
-        not wanted is not dropped.
+        """List the other streams and the chapters of the source for a result that holds none of
+        them; sound that is not wanted is not dropped.
 
         Args:
             reason: why the result cannot hold them.
         """
-        return tuple(
+        streams = (
             f"{each.type} stream {each.index} ({reason})"
             for each in self.source.other_streams
             if not (self.mute and each.type == "audio")
         )
+        chapters = [f"chapters ({reason})"] if self.source.contents.chapters else []
+        return (*streams, *chapters)
 
 
 class Sink(Protocol):

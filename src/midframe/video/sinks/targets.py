@@ -1,6 +1,7 @@
 """Choosing the target by the path of a result: a video, an animation, an image sequence, or
 standard output."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from midframe.video.sinks.image_sequence import ImageSequenceTarget
 from midframe.video.sinks.pipe import PipeTarget
 from midframe.video.sinks.protocol import Target
 from midframe.video.sinks.video_file import VideoFileTarget
+
+log = logging.getLogger(__name__)
 
 SegmentedTarget = VideoFileTarget | AnimationTarget
 """Targets of files whose frames are encoded in segments."""
@@ -55,4 +58,6 @@ def target_for(path: Path, options: EncodingOptions) -> Target:
             f"{path} does not use --codec, --preset or --encoder-option: drop them, or name an "
             ".mp4 file"
         )
+    if options.states_crf:
+        log.warning("%s has no constant quality: --crf is ignored", path)
     return target(path, options)

@@ -23,6 +23,7 @@ from midframe.media.writing.writer import VideoWriter
 from midframe.options import EncodingOptions
 from midframe.video.plan import Extent
 from midframe.video.sinks.checks import check_target, is_complete_result, result_mark
+from midframe.video.sinks.lost_colours import lost_samples
 from midframe.video.sinks.protocol import Conversion, abort_on_error
 from midframe.video.sinks.segment_encoder import SegmentedSink, SegmentEncoder
 from midframe.video.sinks.verification import verify
@@ -138,7 +139,12 @@ class VideoFileSink(SegmentedSink):
             self.plan.drop(index, failure.reason)
 
     def _report_streams(self, writer: VideoWriter) -> None:
-        dropped = [*writer.dropped, *lost_profile(self.conversion.source.contents)]
+        picture = self.conversion.picture
+        dropped = [
+            *writer.dropped,
+            *lost_samples(picture.format, self.encoding.pixel_format),
+            *lost_profile(self.conversion.source.contents),
+        ]
         self.conversion.report.converted = tuple(writer.converted)
         self.conversion.report.dropped = tuple(dropped)
 
