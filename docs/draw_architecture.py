@@ -1,10 +1,10 @@
-"""Draw the rooms of midframe and their imports, as read from the code.
+"""Draw the components of midframe and their imports, as read from the code.
 
     python docs/draw_architecture.py        # writes docs/images/architecture.svg
 
-A room is a module or a folder of src/midframe. An arrow means "imports". An arrow that follows
-from two others is omitted: cli imports media, but so does video, which cli imports. Single modules
-that import only each other are drawn as one box, without the arrows to it.
+A component is a module or a package in src/midframe. An arrow means "imports". An arrow that
+follows from two others is omitted: cli imports media, but so does video, which cli imports.
+Single modules that import only each other are drawn as one box, without the arrows to it.
 """
 
 import ast
@@ -36,8 +36,8 @@ TIP = (
 )
 
 
-def imported_rooms(path: Path) -> set[str]:
-    """Return the rooms that a file imports."""
+def imported_components(path: Path) -> set[str]:
+    """Return the components that a file imports."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
@@ -50,55 +50,59 @@ def imported_rooms(path: Path) -> set[str]:
 
 
 def read_graph() -> Graph:
-    """Return the imports of every room, without `__init__.py` and `__main__.py`."""
+    """Return the imports of every component, without `__init__.py` and `__main__.py`."""
     graph: Graph = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if not room.startswith("__"):
-            graph.setdefault(room, set()).update(imported_rooms(path) - {room})
+        component = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if not component.startswith("__"):
+            graph.setdefault(component, set()).update(imported_components(path) - {component})
     return graph
 
 
 def base_modules(graph: Graph) -> set[str]:
     """Return the single modules that import only each other."""
-    modules = {room for room in graph if not (PACKAGE / room).is_dir()}
-    while wrong := {room for room in modules if not graph[room] <= modules}:
+    modules = {component for component in graph if not (PACKAGE / component).is_dir()}
+    while wrong := {component for component in modules if not graph[component] <= modules}:
         modules -= wrong
     return modules
 
 
-def reach(graph: Graph, room: str) -> set[str]:
-    """Return all rooms that a room imports, directly or through others."""
-    return graph[room].union(*(reach(graph, each) for each in graph[room]))
+def reach(graph: Graph, component: str) -> set[str]:
+    """Return all components that a component imports, directly or through others."""
+    return graph[component].union(*(reach(graph, each) for each in graph[component]))
 
 
 def reduce_graph(graph: Graph) -> Graph:
     """Omit the base modules, and the arrows that follow from others."""
     base = base_modules(graph)
-    kept = {room: rooms - base for room, rooms in graph.items() if room not in base}
+    kept = {
+        component: components - base
+        for component, components in graph.items()
+        if component not in base
+    }
     return {
-        room: rooms - set().union(*(reach(kept, each) for each in rooms))
-        for room, rooms in kept.items()
+        component: components - set().union(*(reach(kept, each) for each in components))
+        for component, components in kept.items()
     }
 
 
 def heights(graph: Graph) -> dict[str, int]:
-    """Return the row of each room, counted from the rooms that import nothing."""
+    """Return the row of each component, counted from the components that import nothing."""
 
-    def height(room: str) -> int:
-        return 1 + max((height(each) for each in graph[room]), default=-1)
+    def height(component: str) -> int:
+        return 1 + max((height(each) for each in graph[component]), default=-1)
 
-    return {room: height(room) for room in graph}
+    return {component: height(component) for component in graph}
 
 
 def split_long_arrows(graph: Graph) -> Graph:
     """Add a waypoint in each row that an arrow passes, so that no arrow crosses a box."""
     height = heights(graph)
-    result: Graph = {room: set() for room in graph}
-    for room in sorted(graph):
-        for end in sorted(graph[room]):
-            rows = range(height[end] + 1, height[room])
-            path = [end, *(f"{room}>{end}>{row}" for row in rows), room]
+    result: Graph = {component: set() for component in graph}
+    for component in sorted(graph):
+        for end in sorted(graph[component]):
+            rows = range(height[end] + 1, height[component])
+            path = [end, *(f"{component}>{end}>{row}" for row in rows), component]
             for lower, upper in pairwise(path):
                 result.setdefault(upper, set()).add(lower)
     return result
@@ -158,8 +162,11 @@ def draw() -> str:
     ]
     for node in sorted(graph):
         lines += [arrow(node, each, places) for each in sorted(graph[node])]
-    rooms = [node for node in sorted(graph) if ">" not in node]
-    lines += [box(room, *places[room], BOX[0], (PACKAGE / room).is_dir()) for room in rooms]
+    components = [node for node in sorted(graph) if ">" not in node]
+    lines += [
+        box(component, *places[component], BOX[0], (PACKAGE / component).is_dir())
+        for component in components
+    ]
     base = "   ".join(sorted(base_modules(imports)))
     lines += [box(base, size[0] / 2, size[1] - MARGIN - BOX[1] / 2, size[0] - 2 * MARGIN, False)]
     return "\n".join([*lines, "</svg>", ""])

@@ -137,11 +137,11 @@ FORBIDDEN = {
     },
     "speeds": {"cluster", "video", "data", "training", "evaluation", "api", "cli", "doctor", "web"},
 }
-"""What the modules of each room may not import; `*` is everything but what follows a minus."""
+"""What the modules of each component may not import; `*` is everything but what follows a minus."""
 
 
 def imported(path: Path) -> set[str]:
-    """The rooms of midframe that a file imports."""
+    """The components of midframe that a file imports."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -173,19 +173,20 @@ def imported_modules(path: Path) -> set[str]:
     return {name for name in found if name.startswith("midframe.")}
 
 
-def rooms() -> dict[str, list[Path]]:
+def components() -> dict[str, list[Path]]:
     return {
-        room: [*PACKAGE.glob(f"{room}.py"), *(PACKAGE / room).rglob("*.py")] for room in FORBIDDEN
+        component: [*PACKAGE.glob(f"{component}.py"), *(PACKAGE / component).rglob("*.py")]
+        for component in FORBIDDEN
     }
 
 
 def test_imports_point_one_way() -> None:
-    for room, paths in rooms().items():
-        assert paths, room
+    for component, paths in components().items():
+        assert paths, component
         for path in paths:
             found = imported(path)
-            allowed = {name[1:] for name in FORBIDDEN[room] if name.startswith("-")}
-            wrong = found - allowed if "*" in FORBIDDEN[room] else found & FORBIDDEN[room]
+            allowed = {name[1:] for name in FORBIDDEN[component] if name.startswith("-")}
+            wrong = found - allowed if "*" in FORBIDDEN[component] else found & FORBIDDEN[component]
             assert not wrong, f"{path} imports {wrong}"
 
 
@@ -271,8 +272,8 @@ def test_operators_are_imported_without_halide_and_triton() -> None:
 
 
 def test_no_implementation_is_imported_by_a_composed_name() -> None:
-    for room in ("ops", "models"):
-        for path in (PACKAGE / room).rglob("*.py"):
+    for component in ("ops", "models"):
+        for path in (PACKAGE / component).rglob("*.py"):
             assert "import_module" not in path.read_text(), path
 
 
@@ -336,8 +337,8 @@ def test_a_missing_vapoursynth_is_reported_with_the_command_that_installs_it(
 
 
 def test_media_is_loaded_without_pytorch() -> None:
-    rooms = ("reading.sources", "streams.trials", "writing.writer")
-    imports = ", ".join(f"midframe.media.{room}" for room in rooms)
+    components = ("reading.sources", "streams.trials", "writing.writer")
+    imports = ", ".join(f"midframe.media.{component}" for component in components)
     code = f"import sys, {imports}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -348,5 +349,5 @@ def test_the_tests_mirror_the_folders_of_the_package() -> None:
     mirrored = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
     folders = {path for path in mirrored if path.parts and path.parts[0] != "benchmarks"}
     assert {folder for folder in folders if not (PACKAGE / folder).is_dir()} == set()
-    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert {path.parts[0] for path in folders} == rooms
+    components = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert {path.parts[0] for path in folders} == components

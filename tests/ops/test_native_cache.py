@@ -357,7 +357,7 @@ def test_all_pipelines_lie_in_folders_on_which_libraries_depend() -> None:
         for path in package.rglob("*.py")
         if "import halide" in path.read_text()
     }
-    assert found - {"doctor.py"} <= set(native_cache.ROOMS)
+    assert found - {"doctor.py"} <= set(native_cache.COMPONENTS)
 
 
 def test_only_private_files_of_this_user_are_own(

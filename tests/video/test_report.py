@@ -23,7 +23,7 @@ def test_a_report_tells_what_came_in_and_what_is_there(done: tuple[Path, VideoRe
     assert (report.frames_in, report.frames_out, report.streams) == (24, 48, {"audio": 1})
     assert abs(report.length_in - Fraction(1001, 1000)) < Fraction(1, 1000)
     assert abs(report.length_out - report.length_in) < Fraction(1, 1000)
-    assert abs(report.sound_after_picture_out - report.sound_after_picture_in) < Fraction(1, 1000)  # type: ignore[operator]
+    assert abs(report.sound_after_video_out - report.sound_after_video_in) < Fraction(1, 1000)  # type: ignore[operator]
     assert report.problems == ()
 
 

@@ -18,8 +18,8 @@ from midframe.web.storage import Storage
 from midframe.web.texts import NEEDS_COMMAND, for_visitors
 
 PACKAGE = Path(midframe.__file__).parent
-ROOMS = ("media", "models", "video", "*interpolator.py", "folders.py", "options.py", "outputs.py",
-         "rates.py", "times.py")  # fmt: skip
+COMPONENTS = ("media", "models", "video", "*interpolator.py", "folders.py", "options.py",
+              "outputs.py", "rates.py", "times.py")  # fmt: skip
 """Whose texts the page may show."""
 
 
@@ -38,7 +38,7 @@ def texts_of(path: Path) -> Iterator[str]:
 
 
 def test_no_text_of_the_library_sends_a_visitor_to_the_command_line() -> None:
-    paths = [path for room in ROOMS for found in PACKAGE.glob(room)
+    paths = [path for component in COMPONENTS for found in PACKAGE.glob(component)
              for path in ([found] if found.is_file() else found.rglob("*.py"))]  # fmt: skip
     texts = {text if ": " in text else f"problem: {text}"
              for path in paths for text in texts_of(path)}  # fmt: skip

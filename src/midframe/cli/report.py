@@ -80,8 +80,8 @@ def show_report(target: Path, report: VideoReport) -> None:
     counts += f", {report.duplicates} duplicates replaced" if report.duplicates else ""
     print_line(console, f"{target}: {report.frames_out} frames from {report.frames_in}: {counts}")
     facts = f"{float(report.length_out):.3f} s (source {float(report.length_in):.3f} s)"
-    if report.sound_after_picture_out is not None and report.sound_after_picture_in is not None:
-        exact = (report.sound_after_picture_out, report.sound_after_picture_in)
+    if report.sound_after_video_out is not None and report.sound_after_video_in is not None:
+        exact = (report.sound_after_video_out, report.sound_after_video_in)
         ends = [round(float(each), 3) + 0.0 for each in exact]  # no minus sign before zero
         facts += ", sound ends {:+.3f} s after the video (source {:+.3f} s)".format(*ends)
     print_line(console, f"{facts}, largest timing error {float(report.worst_error) * 1000:.2f} ms")

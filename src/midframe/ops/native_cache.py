@@ -37,7 +37,7 @@ MAX_PIPELINE_BYTES = 4 << 20
 """Maximum size of the object file and the library of a pipeline, with room for those of others."""
 SYMBOL = "midframe_pipeline"
 """Name of the function of each library."""
-ROOMS = ("ops", "models", "video")
+COMPONENTS = ("ops", "models", "video")
 """Folders of the package whose modules pipelines can depend on."""
 OTHER_USERS_MASK = 0o077
 """Permissions of other users, which the folder must not have."""
@@ -256,8 +256,8 @@ def _source_digest() -> str:
     """Return a hash of all modules that pipelines can depend on."""
     package = Path(__file__).parents[1]
     digest = sha256()
-    for room in ROOMS:
-        for path in sorted((package / room).rglob("*.py")):
+    for component in COMPONENTS:
+        for path in sorted((package / component).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

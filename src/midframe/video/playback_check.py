@@ -184,13 +184,13 @@ def _wrong_sounds(found: Playback, report: VideoReport, expected: Expected) -> I
         if source is None or not expected.thumbnails:
             continue
         begin = (source.begin - expected.shift) * expected.slow
-        after_picture_in = (source.end - expected.end) * expected.slow
-        after_picture_out = result.end - found.end
+        after_video_in = (source.end - expected.end) * expected.slow
+        after_video_out = result.end - found.end
         if number == 1:
-            report.sound_after_picture_in = after_picture_in
-            report.sound_after_picture_out = after_picture_out
-        if abs(after_picture_out - after_picture_in) > slack + result.packet:
-            moved = float(after_picture_out - after_picture_in)
+            report.sound_after_video_in = after_video_in
+            report.sound_after_video_out = after_video_out
+        if abs(after_video_out - after_video_in) > slack + result.packet:
+            moved = float(after_video_out - after_video_in)
             side = "later" if moved > 0 else "earlier"
             yield (
                 f"sound {number} ends {abs(moved):.3f} s {side}, relative to the video, than in "

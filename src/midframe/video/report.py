@@ -38,10 +38,10 @@ class VideoReport:
     """Duration of the source's video, multiplied by the factor of slow motion."""
     length_out: Fraction = Fraction(0)
     """Duration of the result's video in its file."""
-    sound_after_picture_in: Fraction | None = None
+    sound_after_video_in: Fraction | None = None
     """Seconds by which the last sound of the source ends after its video, multiplied by the factor
     of slow motion."""
-    sound_after_picture_out: Fraction | None = None
+    sound_after_video_out: Fraction | None = None
     """The same for the result in its file."""
     streams: dict[str, int] = field(default_factory=dict)
     """Number of streams of each type in the result, without the video."""
@@ -52,9 +52,9 @@ class VideoReport:
     damage: tuple[str, ...] = ()
     """Damaged places of the source, which were bridged."""
     warnings: tuple[str, ...] = ()
-    """Unusual facts about the result that are no faults."""
+    """Properties of the result that a user may not expect."""
     problems: tuple[str, ...] = ()
-    """Faults of the result; empty if it is correct."""
+    """Differences from the source that verification found; empty if there are none."""
     already_complete: bool = False
     """The result was complete before this run, with the same options; all numbers are 0."""
 

@@ -35,9 +35,9 @@ def test_every_container_holds_picture_and_sound_in_step(
         abs((after - before) * frames[0].time_base - Fraction(1, 48)) <= Fraction(1, 999)
         for before, after in pairwise(times)
     )
-    assert report.sound_after_picture_in is not None
-    assert report.sound_after_picture_out is not None
-    assert abs(report.sound_after_picture_in - report.sound_after_picture_out) < Fraction(1, 200)
+    assert report.sound_after_video_in is not None
+    assert report.sound_after_video_out is not None
+    assert abs(report.sound_after_video_in - report.sound_after_video_out) < Fraction(1, 200)
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".ts"])

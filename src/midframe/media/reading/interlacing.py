@@ -25,7 +25,7 @@ class Deinterlacer:
 
     def feed(
         self, picture: av.VideoFrame, pts: int | Fraction, duration: int | Fraction
-    ) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
+    ) -> Iterator[TimedFrame]:
         """Add a frame; yield the frames that are ready, usually the previous one.
 
         Before a frame of another size or pixel format, the filter is flushed and built again.
@@ -37,7 +37,7 @@ class Deinterlacer:
         self._begin.push(picture)
         yield from self._pull()
 
-    def flush(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
+    def flush(self) -> Iterator[TimedFrame]:
         """Yield the last frame."""
         if self._graph is not None:
             self._begin.push(None)
@@ -53,7 +53,7 @@ class Deinterlacer:
             self._begin, graph.add("bwdif", "mode=send_frame:deint=interlaced"), self._end
         ).configure()
 
-    def _pull(self) -> Iterator[tuple[av.VideoFrame, int | Fraction, int | Fraction]]:
+    def _pull(self) -> Iterator[TimedFrame]:
         for picture in pull_frames(self._end):
             source, pts, duration = self._times.popleft()
             picture.pts, picture.time_base = source.pts, source.time_base  # the filter has others

@@ -2,6 +2,7 @@
 
 import av
 
+from midframe.media.colour.conversion import reformat
 from midframe.media.colour.filters import FrameFormat, format_of, picture_buffer
 from midframe.options import SourceOptions
 
@@ -37,7 +38,7 @@ class CutDetector:
             return frame
         assert self._format, "the graph was built for the first frame"
         width, height, pixel_format = self._format
-        scaled = frame.reformat(width=width, height=height, format=pixel_format)
+        scaled = reformat(frame, width=width, height=height, format=pixel_format)
         scaled.pts, scaled.time_base = frame.pts, frame.time_base
         return scaled
 
