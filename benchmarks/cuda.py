@@ -1,4 +1,4 @@
-"""How fast a graphics card interpolates, beside what bytes and operations allow at least.
+"""How fast a GPU interpolates, beside what bytes and operations allow at least.
 
 python benchmarks/cuda.py [--model flowsep ...] [--sizes 1280x720 1920x1080 3840x2160]
     [--frames 40] [--no-files] [--device cuda]

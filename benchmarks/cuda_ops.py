@@ -1,4 +1,4 @@
-"""FlowSep's own steps on a graphics card: time of the Triton kernels, of plain PyTorch, and the
+"""FlowSep's own steps on a GPU: time of the Triton kernels, of plain PyTorch, and the
 floor set by memory.
 
 python benchmarks/cuda_ops.py

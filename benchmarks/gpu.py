@@ -1,4 +1,4 @@
-"""The Triton operators on a graphics card beside the plain ways: time, memory, how far apart
+"""The Triton operators on a GPU beside the plain ways: time, memory, how far apart
 results and gradients lie.
 
 python benchmarks/gpu.py

@@ -1,4 +1,4 @@
-"""Time a training step on a graphics card: milliseconds, crops a second, and where the
+"""Time a training step on a GPU: milliseconds, crops a second, and where the
 time goes.
 
     python benchmarks/training_step.py [--model flowsep] [--network '{"taps": 3}'] [--size 192]

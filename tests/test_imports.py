@@ -118,6 +118,7 @@ FORBIDDEN = {
     "evaluation": {"cluster", "batch", "training", "api", "cli", "web"},
     "export": {"*", "-errors", "-outputs", "-models"},
     "outputs": {"*", "-errors"},
+    "extras": {"*"},
     "process": {"*"},
     "processor": {"*"},
     "api": {"cluster", "data", "training", "evaluation", "cli", "web"},

@@ -31,7 +31,7 @@ FramesByTime = dict[Fraction, Tensor]
 class DeviceInterpolator:
     """Interpolates between two frames that are tensors, on one device.
 
-    Threads can share it. On a graphics card the network runs for one of them at a time, while the
+    Threads can share it. On a GPU the network runs for one of them at a time, while the
     others convert frames.
 
     Args:
@@ -57,7 +57,7 @@ class DeviceInterpolator:
         self.depth = depth
         self.single_pair = single_pair
         self._turn: AbstractContextManager[Any] = nullcontext() if device.type == "cpu" else Lock()
-        """Held while the network runs: a card gains nothing from two at once."""
+        """Held while the network runs: a GPU gains nothing from two at once."""
 
     def interpolate(
         self,
@@ -70,7 +70,7 @@ class DeviceInterpolator:
         """Interpolate the frames at several times between two frames; see
         `Interpolator.interpolate_many`.
 
-        If the memory of a graphics card does not suffice, the frame is divided into tiles, or into
+        If the memory of a GPU does not suffice, the frame is divided into tiles, or into
         smaller ones, and that remains so.
 
         Args:

@@ -27,7 +27,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _available(there: dict[str, bool]) -> list[str]:
-    """Return the names of the devices that can be used, with each graphics card."""
+    """Return the names of the devices that can be used, with each GPU."""
     cards = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     names = [kind for kind, usable in there.items() if usable]
     return names[:1] + cards + names[1:] if len(cards) > 1 else names

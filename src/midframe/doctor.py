@@ -1,4 +1,4 @@
-"""What this machine can do, and what could be installed for more."""
+"""Examination of this machine: devices, operators, encoders and missing packages."""
 
 import os
 import platform
@@ -13,6 +13,7 @@ import torch
 
 from midframe.devices import choose_device, choose_precision
 from midframe.errors import VideoError
+from midframe.extras import EXTRAS
 from midframe.media.reading.hardware_decoding import working_devices
 from midframe.media.writing.codecs import ENCODERS
 from midframe.media.writing.encoders import find_encoder
@@ -23,14 +24,6 @@ from midframe.ops.dispatch import load_optional
 from midframe.ops.separable.op import load_halide
 from midframe.processor import has_amx
 
-EXTRAS = {
-    "train": ("lightning", "webdataset", "cv2", "tensorboard"),
-    "export": ("onnx", "onnxscript"),
-    "web": ("gradio",),
-    "heic": ("pi_heif",),
-    "cluster": ("ray", "fsspec", "s3fs"),
-}
-"""What each extra brings, by the names that Python imports."""
 PURPOSES = {
     "train": "datasets and training",
     "export": "ONNX files",
@@ -38,7 +31,7 @@ PURPOSES = {
     "heic": "HEIC images of phones",
     "cluster": "several machines, and storage such as S3",
 }
-"""What each extra is for."""
+"""What each of the `EXTRAS` is for."""
 PYTORCH = "https://pytorch.org/get-started/locally"
 
 Facts = dict[str, Any]
@@ -118,7 +111,7 @@ def describe(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def advise(facts: Mapping[str, Any]) -> list[str]:
-    """Return what could be installed for more, given other facts of `examine`."""
+    """Return suggestions for packages to install, from other facts of `examine`."""
     found = []
     operators = facts["operators"]
     if operators["cpu"] == "PyTorch":
@@ -126,9 +119,9 @@ def advise(facts: Mapping[str, Any]) -> list[str]:
     if operators["cpu"] == "Halide" and facts["pipelines"] is None and sys.platform == "linux":
         found.append("gcc or clang: pipelines for the processor are then compiled once and kept")
     if operators["cuda"] == "PyTorch":
-        found.append("pip install triton: faster on the graphics card")
+        found.append("pip install triton: faster on the GPU")
     if operators["cuda"] is None and shutil.which("nvidia-smi"):
-        found.append(f"{PYTORCH}: PyTorch for CUDA, to use the graphics card")
+        found.append(f"{PYTORCH}: PyTorch for CUDA, to use the GPU")
     found += [
         f"pip install 'midframe[{name}]': {PURPOSES[name]}"
         for name, missing in facts["extras"].items()

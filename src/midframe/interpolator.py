@@ -23,7 +23,7 @@ from midframe.models.ensemble import Ensemble
 from midframe.models.function import FrameFunction, as_network
 from midframe.models.network import Network
 from midframe.options import EnsembleSize, InterpolationOptions, Precision
-from midframe.tensors import TYPES, to_image, to_tensor
+from midframe.tensors import check_frame, to_image, to_tensor
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ MAX_FLOAT = 4.0
 """Frames of float32 are nominally from 0 to 1; a larger magnitude indicates a frame from 0 to 255,
 which is refused, as are samples that are not finite: one would spread over the whole frame."""
 PAIRS_PER_CARD = 3
-"""Pairs of frames in progress on a graphics card: while the network runs for one, the frames of
+"""Pairs of frames in progress on a GPU: while the network runs for one, the frames of
 others are converted."""
 
 
@@ -273,16 +273,7 @@ def check_pair(first: Array, second: Array) -> None:
     given = f"{first.shape} of {first.dtype} and {second.shape} of {second.dtype}"
     if first.shape != second.shape or first.dtype != second.dtype:
         raise ValueError(f"both frames must have one size and type, got {given}")
-    if (
-        first.ndim != 3
-        or first.shape[2] not in (3, 4)
-        or first.dtype not in TYPES
-        or 0 in first.shape
-    ):
-        raise ValueError(
-            "frames must be (H, W, 3) RGB, or (H, W, 4) with alpha, of uint8, uint16 or float32, "
-            f"got {given}"
-        )
+    check_frame(first)
     for frame in (first, second) if first.dtype == np.float32 else ():
         largest = np.abs(frame).max()  # NaN if any sample is
         if not largest <= MAX_FLOAT:

@@ -65,7 +65,7 @@ class InterpolationOptions:
     """Name or file of weights."""
     device: str = field(default="auto", metadata=SAME_FRAMES)
     """"cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest one available; "cuda:0,cuda:1"
-    deals the frames out to several graphics cards."""
+    deals the frames out to several GPUs."""
     tile: int | None = None
     """Side in pixels of the tiles that large frames are divided into; None for the network's
     default, 0 for no tiles. Memory grows with the tile, not with the frame."""

@@ -13,6 +13,16 @@ TYPES = (np.uint8, np.uint16, np.float32)
 """Supported array types. The range of an integer type maps to [0, 1]; float32 is not scaled."""
 
 
+def check_frame(image: Array) -> None:
+    """Raise a ValueError unless an array has the shape and the type of a frame."""
+    is_frame = image.ndim == 3 and image.shape[2] in (3, 4) and 0 not in image.shape
+    if not is_frame or image.dtype not in TYPES:
+        raise ValueError(
+            "frames must be (H, W, 3) RGB, or (H, W, 4) with alpha, of uint8, uint16 or float32, "
+            f"got {image.shape} of {image.dtype}"
+        )
+
+
 def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
     """Convert (H, W, C) uint8 or uint16, with C of 3 or 4, to (1, C, H, W) float32 in [0, 1].
 
@@ -22,16 +32,7 @@ def to_tensor(image: Array, device: torch.device | str = "cpu") -> Tensor:
     Raises:
         ValueError: the rank, the number of channels or the type is not supported.
     """
-    if (
-        image.ndim != 3
-        or image.shape[2] not in (3, 4)
-        or image.dtype not in TYPES
-        or 0 in image.shape
-    ):
-        raise ValueError(
-            f"an (H, W, 3) array of uint8, uint16 or float32 is needed, got {image.shape} of "
-            f"{image.dtype}"
-        )
+    check_frame(image)
     writable = np.require(image, requirements=("C", "W"))  # tensors cannot be read-only
     tensor = upload(torch.from_numpy(writable), device)  # as integers: a quarter of the bytes
     if image.dtype != np.float32:

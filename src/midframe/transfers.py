@@ -1,6 +1,6 @@
 """Copies of tensors between main memory and a device.
 
-On a graphics card they run on streams of their own, from and to page-locked memory, while the card
+On a GPU they run on streams of their own, from and to page-locked memory, while the GPU
 computes. Other devices copy as PyTorch does.
 """
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def upload(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Copy a tensor from main memory to a device. Returns before a graphics card has copied it; the
+    """Copy a tensor from main memory to a device. Returns before a GPU has copied it; the
     caller's stream waits for the copy."""
     device = torch.device(device)
     if device.type != "cuda":

@@ -9,7 +9,7 @@ import pytest
 from helpers.video import Averager
 
 from midframe.batch import run as batch_run
-from midframe.batch.plan import plan
+from midframe.batch.dry_run import estimate_videos
 from midframe.batch.run import Batch, BatchVideoResult, watch
 from midframe.batch.videos import BatchVideo, find_videos
 from midframe.errors import VideoError
@@ -144,7 +144,7 @@ def test_a_damaged_film_is_finished_and_reported(
 
 def test_a_plan_counts_frames_and_writes_nothing(folder: Path) -> None:
     batch = Batch(folder.parent / "out", Averager(), OPTIONS)
-    plans = {each.video.name: each for each in plan(batch, films_of(folder))}
+    plans = {each.video.name: each for each in estimate_videos(batch, films_of(folder))}
     assert not (folder.parent / "out").exists()
     first = plans["a.mp4"]
     assert (first.width, first.height, first.frames, first.interpolated) == (96, 64, 8, 3)
@@ -152,10 +152,10 @@ def test_a_plan_counts_frames_and_writes_nothing(folder: Path) -> None:
     assert first.disk_bytes == 2 * (folder / "a.mp4").stat().st_size
     assert "cannot be opened" in plans["bad.mp4"].error
     statuses(batch, folder)
-    again = {each.video.name: each for each in plan(batch, films_of(folder))}
+    again = {each.video.name: each for each in estimate_videos(batch, films_of(folder))}
     assert (again["a.mp4"].done, again["a.mp4"].frames) == (True, 0)
     other = Batch(folder.parent / "out", Averager(), replace(OPTIONS, retiming=RetimingOptions(3)))
-    changed = {each.video.name: each for each in plan(other, films_of(folder))}
+    changed = {each.video.name: each for each in estimate_videos(other, films_of(folder))}
     assert "exists and was made with other options" in changed["a.mp4"].error
 
 
@@ -169,7 +169,7 @@ def test_a_plan_names_films_whose_results_cannot_be_encoded(
         (replace(OPTIONS, encoding=EncodingOptions(codec="hevc")), "does not use --codec"),
     ):
         batch = Batch(tmp_path / "out", Averager(), options)
-        assert reason in next(plan(batch, [film])).error
+        assert reason in next(estimate_videos(batch, [film])).error
         assert reason in batch.run_video(film).message
 
 

@@ -42,7 +42,7 @@ from midframe.training.samples import (
     open_shards,
 )
 from midframe.training.schedule import learning_rate
-from midframe.training.validation import MAX_PSNR, evaluate
+from midframe.training.validation import MAX_VALIDATION_PSNR, validate
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -561,7 +561,8 @@ def test_equal_samples_do_not_make_a_score_infinite(tmp_path: Path) -> None:
     config = toy(tmp_path, **ADACONV)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     assert (
-        evaluate(build_model("adaconv", config.network), config, fabric)["patch_psnr"] == MAX_PSNR
+        validate(build_model("adaconv", config.network), config, fabric)["patch_psnr"]
+        == MAX_VALIDATION_PSNR
     )
 
 

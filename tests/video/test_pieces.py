@@ -12,7 +12,7 @@ from midframe.errors import VideoError
 from midframe.media.reading.sources import identity_of
 from midframe.options import EncodingOptions, RetimingOptions, SourceOptions, VideoOptions
 from midframe.video.pieces import EncoderState, Piece, encoder_state, plan_segments, render_piece
-from midframe.video.pipeline import convert_video, convert_with
+from midframe.video.pipeline import convert_video, render_result
 from midframe.video.plan import Extent
 from midframe.video.render_job import RenderJob, result_settings
 from midframe.video.report import VideoReport
@@ -45,7 +45,7 @@ def convert_in_pieces(source: Path, target: Path, options: VideoOptions) -> Vide
             render_piece(source, goal, tool, options, piece, target.parent, add)
         return plan.extent
 
-    return convert_with(run, source, goal, tool, options)
+    return render_result(run, source, goal, tool, options)
 
 
 @pytest.mark.parametrize(

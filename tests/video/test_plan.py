@@ -18,7 +18,7 @@ from midframe.video.plan import (
     Interval,
     PlannedFrame,
     PlanOptions,
-    plan,
+    plan_intervals,
 )
 from midframe.video.timeline import ConstantRate, Timeline, VariableRate
 
@@ -70,7 +70,7 @@ def frames_of(intervals: list[Interval]) -> list[PlannedFrame]:
 def test_there_is_an_interval_up_to_every_source_frame_and_one_to_the_end(
     timings: list[FrameTiming], options: PlanOptions
 ) -> None:
-    intervals = list(plan(timings, options))
+    intervals = list(plan_intervals(timings, options))
     count = len(timings)
     assert [each.before for each in intervals] == [None, *range(count)]
     assert [each.after for each in intervals] == [*range(count), None]
@@ -86,7 +86,7 @@ def test_there_is_an_interval_up_to_every_source_frame_and_one_to_the_end(
 def test_frames_rise_in_time_up_to_the_end(
     timings: list[FrameTiming], options: PlanOptions
 ) -> None:
-    intervals = list(plan(timings, options))
+    intervals = list(plan_intervals(timings, options))
     extent = intervals[-1].extent
     assert extent
     times = [frame.pts for frame in frames_of(intervals)]
@@ -103,7 +103,7 @@ def test_frames_rise_in_time_up_to_the_end(
 def test_only_frames_within_one_scene_are_interpolated(
     timings: list[FrameTiming], options: PlanOptions
 ) -> None:
-    for interval in plan(timings, options):
+    for interval in plan_intervals(timings, options):
         for frame in interval.frames:
             if frame.action in ("keep", "hold"):
                 assert frame.t == 0
@@ -123,7 +123,7 @@ def test_a_source_frame_is_kept_once_and_then_held(
 ) -> None:
     shown = [
         frame
-        for frame in frames_of(list(plan(timings, options)))
+        for frame in frames_of(list(plan_intervals(timings, options)))
         if frame.action in ("keep", "hold")
     ]
     kept = [frame.source for frame in shown if frame.action == "keep"]
@@ -140,7 +140,7 @@ def test_true_times_keep_every_source_frame_at_its_time(
     timings: list[FrameTiming], factor: int
 ) -> None:
     timeline = VariableRate(factor, RATE, Fraction(1, 1000))
-    intervals = list(plan(timings, PlanOptions(timeline, RATE)))
+    intervals = list(plan_intervals(timings, PlanOptions(timeline, RATE)))
     kept = [frame for frame in frames_of(intervals) if frame.action == "keep"]
     assert [frame.source for frame in kept] == list(range(len(timings)))
     assert [frame.pts for frame in kept] == [
@@ -154,7 +154,7 @@ def test_true_times_keep_every_source_frame_at_its_time(
 def test_every_set_of_captions_is_shown_once_or_is_left(
     timings: list[FrameTiming], options: PlanOptions
 ) -> None:
-    intervals = list(plan(timings, options))
+    intervals = list(plan_intervals(timings, options))
     shown = [each.captions for each in frames_of(intervals) if each.captions is not None]
     assert sorted(set(shown)) == shown
     assert {number for number, timing in enumerate(timings) if timing.captions} >= set(shown)
@@ -172,7 +172,7 @@ def test_a_plan_depends_on_what_was_before_alone(
     timings: list[FrameTiming], options: PlanOptions
 ) -> None:
     """So a plan can follow frames that are just being decoded, and resumed work has the same."""
-    whole = list(plan(timings, options))
+    whole = list(plan_intervals(timings, options))
     taken = 0
 
     def one_by_one() -> Any:
@@ -181,11 +181,11 @@ def test_a_plan_depends_on_what_was_before_alone(
             taken += 1
             yield timing
 
-    for number, interval in enumerate(plan(one_by_one(), options)):
+    for number, interval in enumerate(plan_intervals(one_by_one(), options)):
         assert interval == whole[number]
         assert taken == min(number + 1, len(timings))
     for count in range(1, len(timings)):
-        assert list(plan(timings[:count], options))[:count] == whole[:count]
+        assert list(plan_intervals(timings[:count], options))[:count] == whole[:count]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,9 @@ def test_a_plan_depends_on_what_was_before_alone(
 def test_a_cut_is_crossed_as_the_option_has_it(cut: CutMode, targets: list[str]) -> None:
     step = 1 / RATE
     timings = [FrameTiming(n * step, (n + 1) * step, begins_scene=n == 1) for n in range(2)]
-    intervals = list(plan(timings, PlanOptions(VariableRate(4, RATE, step / 100), RATE, cut=cut)))
+    intervals = list(
+        plan_intervals(timings, PlanOptions(VariableRate(4, RATE, step / 100), RATE, cut=cut))
+    )
     assert intervals[1].type == "cut"
     assert [frame.action for frame in intervals[1].frames] == ["keep", *targets]
 
@@ -204,7 +206,7 @@ def test_a_cut_is_crossed_as_the_option_has_it(cut: CutMode, targets: list[str])
 def test_a_frame_that_stood_still_is_held() -> None:
     end = GAP_SECONDS + Fraction(1, 10)
     timings = [FrameTiming(Fraction(0), end), FrameTiming(end, end + 1 / RATE)]
-    intervals = list(plan(timings, PlanOptions(ConstantRate(2 * RATE), RATE)))
+    intervals = list(plan_intervals(timings, PlanOptions(ConstantRate(2 * RATE), RATE)))
     assert intervals[1].type == "gap"
     assert Counter(frame.action for frame in intervals[1].frames) == {"keep": 1, "hold": 29}
     assert intervals[1].error == 0
@@ -217,7 +219,7 @@ def test_a_frame_that_stood_still_is_held() -> None:
 def test_segments_end_at_cuts_or_when_they_are_long(cut_at: int | None, ends: list[int]) -> None:
     step = 1 / RATE
     timings = [FrameTiming(n * step, (n + 1) * step, begins_scene=n == cut_at) for n in range(260)]
-    intervals = list(plan(timings, PlanOptions(ConstantRate(2 * RATE), RATE)))
+    intervals = list(plan_intervals(timings, PlanOptions(ConstantRate(2 * RATE), RATE)))
     counts = Counter(segment for each in intervals for segment in [each.segment] * len(each.frames))
     found = [sum(counts[number] for number in range(count + 1)) for count in range(2)]
     assert found == ends
@@ -228,12 +230,12 @@ def test_the_error_is_that_of_the_network_and_of_moved_frames() -> None:
     late = Fraction(1, 100)
     timeline = ConstantRate(2 * RATE, source_step=1 / RATE, max_snap=late)
     timings = [FrameTiming(Fraction(0), 1 / RATE), FrameTiming(1 / RATE + late, 2 / RATE)]
-    intervals = list(plan(timings, PlanOptions(timeline, RATE)))
+    intervals = list(plan_intervals(timings, PlanOptions(timeline, RATE)))
     assert [each.error for each in intervals] == [0, late, 0]
-    thirds = list(plan([FrameTiming(n / RATE, (n + 1) / RATE) for n in range(2)],
+    thirds = list(plan_intervals([FrameTiming(n / RATE, (n + 1) / RATE) for n in range(2)],
                        PlanOptions(ConstantRate(3 * RATE), RATE, depth=1)))  # fmt: skip
     assert thirds[1].error == Fraction(1, 6) / RATE
 
 
 def test_nothing_is_planned_without_frames() -> None:
-    assert list(plan([], PlanOptions(ConstantRate(RATE), RATE))) == []
+    assert list(plan_intervals([], PlanOptions(ConstantRate(RATE), RATE))) == []

@@ -13,7 +13,7 @@ from midframe.media.colour.conversion import colour_of
 from midframe.media.pictures.images import Array
 from midframe.media.reading.source import Frame
 from midframe.ops.workers import Workers
-from midframe.video.plan import LONG_SEGMENT, FrameTiming, Interval, PlanOptions, plan
+from midframe.video.plan import LONG_SEGMENT, FrameTiming, Interval, PlanOptions, plan_intervals
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.renderer import Renderer
 from midframe.video.timeline import ConstantRate
@@ -58,7 +58,7 @@ def test_every_planned_frame_is_rendered_at_its_time(workers: int) -> None:
     rules = PlanOptions(ConstantRate(3 * RATE), RATE)
     shown, intervals, tool = render(6, rules, workers)
     timings = [FrameTiming(*times_of(each), each.begins_scene) for each in frames(6)]
-    assert intervals == list(plan(timings, rules))
+    assert intervals == list(plan_intervals(timings, rules))
     planned = [each for interval in intervals for each in interval.frames]
     assert [each.pts for each in shown] == [each.pts for each in planned]
     assert tool.calls == 4  # of five pairs, one of which has a cut between

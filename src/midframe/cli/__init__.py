@@ -14,6 +14,7 @@ from midframe.cli.config import move_global_options_first
 from midframe.cli.diagnostics import BUG_STATUS, Diagnostics
 from midframe.cli.shared import app, err, one_line, print_line
 from midframe.errors import MidframeError, OptionError, lacks_memory
+from midframe.extras import extra_of
 
 __all__ = ["app", "batch", "datasets", "image", "main", "presets", "research", "video", "web"]
 
@@ -22,18 +23,6 @@ INTERRUPTED = 128 + signal.SIGINT
 ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
 """Signals that end the work as Ctrl-C does. Terminals send SIGHUP when they are closed; Windows has
 none."""
-EXTRAS = {
-    "onnx": "export",
-    "onnxscript": "export",
-    "onnxruntime": "export",
-    "gradio": "web",
-    "fastapi": "web",
-    "starlette": "web",
-    "uvicorn": "web",
-    "ray": "cluster",
-    "s3fs": "cluster",
-}
-"""Extras of the package, by the libraries that they install; "train" installs all others."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -94,9 +83,10 @@ def _report(error: Exception, diagnostics: Diagnostics) -> int:
     if isinstance(error, MidframeError | OptionError):
         diagnostics.report_error(error)
     elif isinstance(error, ModuleNotFoundError) and _is_of_other_package(error):
-        extra = EXTRAS.get(str(error.name).partition(".")[0], "train")
+        library = str(error.name).partition(".")[0]
+        package = f"'midframe[{extra_of(library)}]'" if extra_of(library) else library
         diagnostics.report_error(
-            MidframeError(f"this command needs {error.name}: pip install 'midframe[{extra}]'")
+            MidframeError(f"this command needs {error.name}: pip install {package}")
         )
     elif isinstance(error, OSError) and error.errno is not None and _concerns_file(error):
         remedy = (

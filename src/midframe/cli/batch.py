@@ -19,7 +19,7 @@ from midframe.models.shipped import find_weights
 from midframe.times import format_seconds
 
 if TYPE_CHECKING:
-    from midframe.batch.plan import PlannedVideo
+    from midframe.batch.dry_run import VideoEstimate
     from midframe.batch.run import Batch, BatchProgress, BatchVideoResult
     from midframe.batch.videos import BatchVideo
     from midframe.cli.progress import BatchBar
@@ -101,9 +101,9 @@ def batch(
         print_line(err, f"midframe: skipped files without the suffix of a video: {counts}")
     work = make_batch(out_folder, request, overwrite=overwrite)
     if dry_run:
-        from midframe.batch.plan import plan
+        from midframe.batch.dry_run import estimate_videos
 
-        show_plan(list(plan(work, videos)))
+        show_plan(list(estimate_videos(work, videos)))
     elif watching:
         watch_videos(work, lambda: find_videos(source, out_folder, choose_suffix))
     else:
@@ -200,7 +200,7 @@ def _show(result: BatchVideoResult, bar: BatchBar) -> None:
         bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
-def show_plan(plans: Sequence[PlannedVideo]) -> None:
+def show_plan(plans: Sequence[VideoEstimate]) -> None:
     """Print the plan of a batch as a table with totals.
 
     Raises:

@@ -33,9 +33,8 @@ RayCores = Annotated[
         "--ray-cores",
         metavar="N",
         min=1,
-        help="Processor cores of a worker. One worker runs for each graphics card, or, on a "
-        "cluster without graphics cards, for every N cores. If not given: 4, or, with graphics "
-        "cards, an equal share of the machine's cores.",
+        help="CPU cores of a worker. One worker runs for each GPU, or, on a cluster without GPUs, "
+        "for every N cores. If not given: 4, or, with GPUs, an equal part of the machine's cores.",
         rich_help_panel=CLUSTER,
     ),
 ]
@@ -77,7 +76,7 @@ def open_cluster_batch(
 
     with cluster_connection(address):
         workers = allocate_workers(cores)
-        each = "a graphics card" if workers.gpus else f"cores: {workers.cores}"
+        each = "a GPU" if workers.gpus else f"cores: {workers.cores}"
         print_line(err, f"midframe: workers: {workers.count} ({each} for each)")
         pool = Pool(request.interpolation, workers)
         try:

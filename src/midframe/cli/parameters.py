@@ -168,7 +168,7 @@ Device = Annotated[
         "--device",
         "-d",
         metavar="NAME",
-        help="auto, cpu, cuda, cuda:1 or mps; cuda:0,cuda:1 for several graphics cards.",
+        help="auto, cpu, cuda, cuda:1 or mps; cuda:0,cuda:1 for several GPUs.",
         rich_help_panel=INTERPOLATION,
     ),
 ]

@@ -23,7 +23,7 @@ from midframe.cluster.storage import Storage, is_address
 from midframe.errors import VideoError
 from midframe.options import InterpolationOptions, VideoOptions
 from midframe.outputs import short_name
-from midframe.video.pipeline import Progress, convert_with
+from midframe.video.pipeline import Progress, render_result
 from midframe.video.render_job import NetworkProperties
 from midframe.video.report import VideoReport
 from midframe.video.sinks.targets import SegmentedTarget, target_for
@@ -144,7 +144,7 @@ class ClusterBatch(Batch):
         run = ClusterRender(
             self.pool, self._address(video), store, self.options, self._count_pieces, progress
         )
-        report = convert_with(
+        report = render_result(
             run,
             video.source,
             target,

@@ -79,11 +79,11 @@ def _check_reachable(address: str) -> None:
 
 
 def allocate_workers(cores: int | None) -> WorkerAllocation:
-    """Return how many workers the connected cluster has room for: one for each graphics card, or
+    """Return how many workers the connected cluster has room for: one for each GPU, or
     one for every few cores if there are none.
 
     Args:
-        cores: of a worker; None for an equal part of the machine beside a card, and otherwise for
+        cores: of a worker; None for an equal part of the machine beside a GPU, and otherwise for
             `DEFAULT_CORES`.
 
     Raises:
@@ -96,8 +96,8 @@ def divide_machines(machines: Sequence[Mapping[str, Any]], cores: int | None) ->
     """Return how many workers machines have room for.
 
     Args:
-        machines: the resources of each machine, with its numbers of cores ("CPU") and of graphics
-            cards ("GPU").
+        machines: the resources of each machine, with its numbers of cores ("CPU") and GPUs
+            ("GPU").
         cores: as in `allocate_workers`.
 
     Raises:

@@ -26,7 +26,7 @@ from midframe.training.run_folder import BAD_BATCH_FILE, BEST_FILE, RunFolder
 from midframe.training.samples import check_data, load_batches
 from midframe.training.schedule import crop_size, fraction_done, learning_rate, supervision_weight
 from midframe.training.timed_batches import TimedBatches
-from midframe.training.validation import evaluate, evaluate_average
+from midframe.training.validation import evaluate_average, validate
 
 log = logging.getLogger(__name__)
 
@@ -243,7 +243,7 @@ class _Loop:
     def _validate(self) -> None:
         """Score the averaged weights, and save them if they are the best so far."""
         with ReluActivity(self.ema) as activity:
-            self.scores = evaluate(self.ema, self.config, self.fabric)
+            self.scores = validate(self.ema, self.config, self.fabric)
         self._log({**self.scores, **report_dead_relus(activity)})
         patch_psnr = self.scores.get("patch_psnr", -math.inf)  # the last is the best without any
         if patch_psnr >= self.state["best"]:

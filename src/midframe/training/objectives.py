@@ -15,10 +15,8 @@ from midframe.models.sepconv import SeparableKernels, SepConv, kernel_sum
 from midframe.ops import adaptive_convolution
 from midframe.training.config import TrainConfig
 from midframe.training.flow_supervision import flow_loss, kernel_flow_loss, logit_flow_loss
-from midframe.training.losses import CENTRE, NEIGHBOURS, ColourLoss, l1, neighbours
+from midframe.training.losses import CENTRE, NEIGHBOURS, ColourLoss, Losses, l1, neighbours
 
-Losses = dict[str, Tensor]
-"""Loss terms to log, by name."""
 SUM_TOLERANCE = 1.0
 """|log(kernel sum)| above which the kernel-sum penalty applies."""
 

@@ -15,7 +15,7 @@ from midframe.training.config import TrainConfig
 from midframe.training.objectives import Batch, find_objective
 from midframe.training.samples import compute_t, open_shards, to_batch
 
-MAX_PSNR = 60.0
+MAX_VALIDATION_PSNR = 60.0
 """PSNR is capped here in means, in dB, so that identical frames do not make a mean infinite."""
 
 Samples = tuple[Shards, list[int]] | None
@@ -25,7 +25,7 @@ Triplet = tuple[int, int, int]
 
 
 @torch.no_grad()
-def evaluate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, float]:
+def validate(model: Network, config: TrainConfig, fabric: Fabric) -> dict[str, float]:
     """Score a network on held-out patches and, if the dataset has any, full-size frames.
 
     The middle frame is interpolated at every frame distance that the samples allow. A network that
@@ -110,5 +110,5 @@ def _score(
         frames = torch.from_numpy(shards.read_frames(index, chosen))[None]
         batch = fabric.to_device(to_batch(frames, torch.tensor([float(compute_t(chosen))])))
         with fabric.autocast():
-            values.append(min(MAX_PSNR, psnr(*predict(batch))))
+            values.append(min(MAX_VALIDATION_PSNR, psnr(*predict(batch))))
     return sum(values) / len(values) if values else None

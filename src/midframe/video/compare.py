@@ -17,7 +17,7 @@ from midframe.options import (
     VideoOptions,
 )
 from midframe.outputs import real_path
-from midframe.video.pipeline import choose_interpolation, convert
+from midframe.video.pipeline import choose_interpolation, interpolate_source
 from midframe.video.sinks.comparison import ComparisonTarget
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def convert_comparison(
     source: Path,
     target: Path,
     interpolation: InterpolationOptions | Interpolator,
-    labels: CompareOptions,
+    comparison: CompareOptions,
     reading: SourceOptions,
     encoding: EncodingOptions | None = None,
     *,
@@ -88,10 +88,10 @@ def convert_comparison(
     """Write a comparison with options in dataclasses; see `compare_video`."""
     encoding = encoding or EncodingOptions()
     # vfr, because the left side shows each source frame at its own time
-    retiming = RetimingOptions(factor=labels.factor, slow=labels.slower, vfr=True)
-    report = convert(
+    retiming = RetimingOptions(factor=comparison.factor, slow=comparison.slower, vfr=True)
+    report = interpolate_source(
         source,
-        ComparisonTarget(real_path(target), encoding, labels),
+        ComparisonTarget(real_path(target), encoding, comparison),
         interpolation,
         VideoOptions(retiming, reading, encoding),
         overwrite=overwrite,

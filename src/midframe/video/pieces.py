@@ -13,7 +13,7 @@ from midframe.interpolator import Interpolator
 from midframe.media.reading.sources import identity_of
 from midframe.media.writing.encoders import Encoding, with_fixed_threads
 from midframe.options import VideoOptions
-from midframe.video.plan import Extent, plan
+from midframe.video.plan import Extent, plan_intervals
 from midframe.video.render_job import RenderJob, open_render_job, result_settings
 from midframe.video.renderer import timing_of
 from midframe.video.segment_database import SegmentDatabase
@@ -34,18 +34,16 @@ class SegmentPlan:
 def plan_segments(render_job: RenderJob) -> SegmentPlan:
     """Read the source of a result, count all frames of the result in its report, and return its
     segments. Nothing is rendered."""
-    extents: list[Extent] = []
     source_frames: list[int] = []
     timings = (timing_of(frame, render_job.times_of) for frame in render_job.read())
-    for interval in plan(timings, render_job.plan_options):
-        render_job.conversion.report.count(interval)
+    for interval in plan_intervals(timings, render_job.plan_options):
+        render_job.count(interval)
         if interval.frames and interval.segment == len(source_frames):
             source_frames.append(0)
         if source_frames:
             source_frames[-1] += interval.after is not None
-        if interval.extent:
-            extents.append(interval.extent)
-    return SegmentPlan(extents[0], tuple(source_frames))
+    assert render_job.extent, "the plan is complete"
+    return SegmentPlan(render_job.extent, tuple(source_frames))
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,8 @@ def render_piece(
     Raises:
         VideoError: the source cannot be read, or source, network or encoder differ on this machine.
     """
-    encoded = replace(options, encoding=target.options)
-    if piece.settings != result_settings(identity_of(path), interpolator, encoded):
+    resolved_options = replace(options, encoding=target.options)
+    if piece.settings != result_settings(identity_of(path), interpolator, resolved_options):
         raise VideoError(
             f"{path} or the network differs on this machine: all machines need the same files and "
             "the same version of midframe"

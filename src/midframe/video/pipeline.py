@@ -19,7 +19,7 @@ from typing import Any
 from midframe.errors import OptionError, VideoError
 from midframe.interpolator import Interpolator
 from midframe.media.reading.sources import changes_of, identity_of
-from midframe.media.writing.encoder_options import rare_h264
+from midframe.media.writing.encoder_options import h264_playback_warning
 from midframe.options import (
     CutMode,
     EncodingOptions,
@@ -32,7 +32,7 @@ from midframe.options import (
 )
 from midframe.rates import Rate
 from midframe.times import Time
-from midframe.video.plan import Extent, Interval
+from midframe.video.plan import Extent
 from midframe.video.render_job import NetworkProperties, RenderJob, open_render_job, result_settings
 from midframe.video.report import VideoReport, frame_warnings
 from midframe.video.sinks.protocol import Conversion, Sink, Target, abort_on_error, lost_side_data
@@ -176,7 +176,7 @@ def convert_video(
     progress: Progress | None = None,
 ) -> VideoReport:
     """Interpolate a video with options in dataclasses; see `interpolate_video`."""
-    return convert(
+    return interpolate_source(
         source,
         target_for(target, options.encoding),
         interpolation,
@@ -187,7 +187,7 @@ def convert_video(
     )
 
 
-def convert(
+def interpolate_source(
     path: Path,
     target: Target,
     interpolation: InterpolationOptions | Interpolator,
@@ -208,12 +208,12 @@ def convert(
     def run(render_job: RenderJob, sink: Sink) -> Extent:
         return _run(render_job, sink, interpolator, progress)
 
-    return convert_with(
+    return render_result(
         run, path, target, interpolator, options, overwrite=overwrite, resume=resume
     )
 
 
-def convert_with(
+def render_result(
     run: RenderAll,
     path: Path,
     target: Target,
@@ -228,11 +228,11 @@ def convert_with(
     Args:
         run: see `RenderAll`.
         network: that `run` interpolates with.
-        path, options, overwrite, resume: as in `convert`.
+        path, options, overwrite, resume: as in `interpolate_source`.
         target: which `Target.check` has accepted.
     """
-    encoded = replace(options, encoding=target.options)
-    settings = result_settings(identity_of(path), network, encoded)
+    resolved_options = replace(options, encoding=target.options)
+    settings = result_settings(identity_of(path), network, resolved_options)
     if resume and target.is_complete(settings, overwrite=overwrite):
         return VideoReport(already_complete=True)
     with open_render_job(path, target, network, options, settings) as render_job:
@@ -240,9 +240,9 @@ def convert_with(
         if conversion.picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: use --deinterlace for progressive frames", path)
         sink = target.begin(conversion, resume=resume, overwrite=overwrite)
-        text = rare_h264(sink.encoding.encoder, sink.encoding.pixel_format)
-        if text and options.encoding.codec is None:
-            log.warning("%s", text)
+        warning = h264_playback_warning(sink.encoding.encoder, sink.encoding.pixel_format)
+        if warning and options.encoding.codec is None:
+            log.warning("%s", warning)
         with abort_on_error(sink.abort):
             _log_plan(conversion, sink)
             extent = run(render_job, sink)
@@ -284,12 +284,6 @@ def _run(
     render_job: RenderJob, sink: Sink, interpolator: Interpolator, progress: Progress | None
 ) -> Extent:
     """Render all frames and write them to the sink; return the extent of the result."""
-    extents: list[Extent] = []
-
-    def observe(interval: Interval) -> None:
-        render_job.conversion.report.count(interval)
-        if interval.extent:
-            extents.append(interval.extent)
 
     def report_progress(done: float) -> None:
         if progress:
@@ -299,11 +293,12 @@ def _run(
         interpolator,
         sink.write,
         sink.check_progress,
-        observe,
+        render_job.count,
         finished=sink.finished,
         progress=report_progress,
     )
-    return extents[0]
+    assert render_job.extent, "the plan is complete"
+    return render_job.extent
 
 
 def _complete_report(conversion: Conversion, sink: Sink, extent: Extent) -> None:

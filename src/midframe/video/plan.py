@@ -110,7 +110,7 @@ class PlanOptions:
     source."""
 
 
-def plan(timings: Iterable[FrameTiming], options: PlanOptions) -> Iterator[Interval]:
+def plan_intervals(timings: Iterable[FrameTiming], options: PlanOptions) -> Iterator[Interval]:
     """Plan a result from the times of its source frames.
 
     An interval is yielded as soon as the source frame at its end is read, so memory does not grow

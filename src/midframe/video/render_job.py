@@ -17,7 +17,7 @@ from midframe.ops.workers import Workers
 from midframe.options import InterpolationOptions, RetimingOptions, VideoOptions, fingerprint
 from midframe.video.channel import run_threads
 from midframe.video.duplicates import drop_duplicates
-from midframe.video.plan import Interval, PlanOptions
+from midframe.video.plan import Extent, Interval, PlanOptions
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.renderer import Progress, Renderer
 from midframe.video.report import VideoReport
@@ -41,13 +41,20 @@ class NetworkProperties(Protocol):
         """How frames are interpolated."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class RenderJob:
     """Renders one result, or some segments of it; the source is read once."""
 
     conversion: Conversion
     plan_options: PlanOptions
     retiming: RetimingOptions
+    extent: Extent | None = None
+    """Of the whole result, after all its intervals were counted."""
+
+    def count(self, interval: Interval) -> None:
+        """Count the frames of the next interval of the plan in the report of the result."""
+        self.conversion.report.count(interval)
+        self.extent = interval.extent
 
     def read(self) -> Iterator[Frame]:
         """Yield the frames of the source that the plan is made for."""

@@ -16,7 +16,7 @@ from midframe.media.colour.side_data import CAPTIONS, side_data_of, without_side
 from midframe.media.reading.source import Frame
 from midframe.ops.workers import Workers
 from midframe.video.overlays import OverlayFinder
-from midframe.video.plan import FrameTiming, Interval, PlannedFrame, PlanOptions, plan
+from midframe.video.plan import FrameTiming, Interval, PlannedFrame, PlanOptions, plan_intervals
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.samples import Samples, blended_frame, interpolated_frame
 
@@ -118,7 +118,7 @@ class Renderer:
             observe: called with each interval of the plan before its frames are rendered.
         """
         waiting = deque[_Pending]()
-        for interval in plan(self._read_sources(frames, frame_times), options):
+        for interval in plan_intervals(self._read_sources(frames, frame_times), options):
             observe(interval)
             if self.end is not None and interval.segment >= self.end:
                 break

@@ -1,4 +1,4 @@
-"""Decoding on a graphics card, through FFmpeg's hardware acceleration.
+"""Decoding on a GPU, through FFmpeg's hardware acceleration.
 
 Decoded frames are copied to main memory, in formats with interleaved chroma, and converted to the
 planar format that FFmpeg's own decoders output. The samples stay the same.
@@ -73,7 +73,7 @@ def check_device(device: str) -> None:
     except av.FFmpegError as error:
         raise OptionError(
             f"`hwaccel` is {device!r}, which is not available here ({error.strerror}): check the "
-            "driver of the graphics card, or drop `hwaccel`"
+            "driver of the GPU, or drop `hwaccel`"
         ) from error
 
 

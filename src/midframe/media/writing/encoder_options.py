@@ -182,7 +182,7 @@ def _texts(log: list[tuple[int, str, str]]) -> Iterator[str]:
     return (text.strip().rstrip(".") for _, name, text in log if name != "Eval")
 
 
-def rare_h264(encoder: str, pixel_format: str) -> str | None:
+def h264_playback_warning(encoder: str, pixel_format: str) -> str | None:
     """Return a warning if few players decode a pixel format in H.264."""
     form = av.VideoFormat(pixel_format)
     if encoder != "libx264":

@@ -1,4 +1,4 @@
-"""The encoders of graphics cards and processors that FFmpeg supports."""
+"""The encoders of GPUs and processors that FFmpeg supports."""
 
 import av
 

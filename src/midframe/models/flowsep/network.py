@@ -143,14 +143,7 @@ class FlowSep(Network):
         """Estimate fields for frames (N, 3, H, W), their sizes multiples of the stride times the
         scale."""
         first, second = first.to(self.frame_dtype), second.to(self.frame_dtype)
-        steps = select_steps(first)
-        processed = steps.downsample(first, scale), steps.downsample(second, scale)
-        statistics = pair_statistics(*processed)
-        halves = (
-            steps.downsample(processed[0], FIELDS_SCALE),
-            steps.downsample(processed[1], FIELDS_SCALE),
-        )
-        features = self.encode(*processed, statistics, self.config.coarse_passes)
+        statistics, halves, features = self._encode(first, second, scale, self.config.coarse_passes)
         flows, fields = self.decode(features, halves, self._times(t, first))
         return Estimate(flows[-LEVELS:], fields, statistics, scale)
 
@@ -185,20 +178,31 @@ class FlowSep(Network):
         self, first: Tensor, second: Tensor, scale: int, passes: int
     ) -> tuple[Statistics, int, tuple[Tensor, Tensor], Tensor, list[Tensor]]:
         """Return the fields of `EncodedPair` after both frames."""
+        colours = first[:, :COLOURS], second[:, :COLOURS]
+        statistics, halves, features = self._encode(*colours, scale, passes)
+        size = halves[0].shape[2], halves[0].shape[3]
+        difference = select_steps(first).local_difference(first, second, FIELDS_SCALE * scale, size)
+        return statistics, scale, halves, difference, features
+
+    def _encode(
+        self, first: Tensor, second: Tensor, scale: int, coarse_passes: int
+    ) -> tuple[Statistics, tuple[Tensor, Tensor], list[Tensor]]:
+        """Downsample both frames by the scale, to multiples of the stride, and encode them.
+
+        Returns:
+            The statistics of the pair, both frames at the size of the fields, and the features.
+        """
         steps = select_steps(first)
         processed = (
-            steps.downsample(first[:, :COLOURS], scale, self.stride),
-            steps.downsample(second[:, :COLOURS], scale, self.stride),
+            steps.downsample(first, scale, self.stride),
+            steps.downsample(second, scale, self.stride),
         )
         statistics = pair_statistics(*processed)
-        features = self.encode(*processed, statistics, passes)
         halves = (
             steps.downsample(processed[0], FIELDS_SCALE),
             steps.downsample(processed[1], FIELDS_SCALE),
         )
-        size = halves[0].shape[2], halves[0].shape[3]
-        difference = steps.local_difference(first, second, FIELDS_SCALE * scale, size)
-        return statistics, scale, halves, difference, features
+        return statistics, halves, self.encode(*processed, statistics, coarse_passes)
 
     def render_tile(
         self, pair: EncodedPair, rows: slice, columns: slice, t: Tensor | float = 0.5

@@ -1,4 +1,4 @@
-"""The plan of a batch (dry run), with estimates of time and disk space."""
+"""Dry run of a batch: estimates of time and disk space."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,8 +15,8 @@ from midframe.video.timeline import estimate_frames
 
 
 @dataclass(frozen=True)
-class PlannedVideo:
-    """The plan of a video: estimates from the packets of the source and a speed measurement."""
+class VideoEstimate:
+    """Estimates of a result from the packets of the source and a speed measurement."""
 
     video: BatchVideo
     done: bool = False
@@ -35,27 +35,27 @@ class PlannedVideo:
     """Size of the result, assuming that a frame has the same size as in the source."""
 
 
-def plan(batch: Batch, videos: Iterable[BatchVideo]) -> Iterator[PlannedVideo]:
-    """Yield the plan of each video.
+def estimate_videos(batch: Batch, videos: Iterable[BatchVideo]) -> Iterator[VideoEstimate]:
+    """Yield an estimate of each result.
 
     Args:
         batch: options and network.
-        videos: to plan; their packets and first frames are read.
+        videos: of the batch; their packets and first frames are read.
     """
     speeds: dict[tuple[int, int], float] = {}
     for video in videos:
         try:
-            yield _plan_video(batch, video, speeds)
+            yield _estimate_video(batch, video, speeds)
         except (MidframeError, OptionError, OSError) as error:
-            yield PlannedVideo(video, error=str(error))
+            yield VideoEstimate(video, error=str(error))
 
 
-def _plan_video(
+def _estimate_video(
     batch: Batch, video: BatchVideo, speeds: dict[tuple[int, int], float]
-) -> PlannedVideo:
+) -> VideoEstimate:
     target = target_for(video.target, batch.options.encoding)
     if batch.is_done(video) or (video.target.exists() and _is_complete(batch, video, target)):
-        return PlannedVideo(video, done=True)
+        return VideoEstimate(video, done=True)
     with open_render_job(
         video.source, target, batch.network, batch.options, settings={}
     ) as render_job:
@@ -68,7 +68,7 @@ def _plan_video(
     size = (picture.height, picture.width)
     if size not in speeds:
         speeds[size] = 1 / measure_rate(batch.interpolator, *make_frames(*size), ESTIMATE_SECONDS)
-    return PlannedVideo(
+    return VideoEstimate(
         video,
         width=picture.width,
         height=picture.height,
