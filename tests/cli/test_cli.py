@@ -87,7 +87,7 @@ def test_several_pictures_are_numbered(
         (["video", "{dir}/in.mp4", "--fps", "50", "--vfr"], "--vfr is set: use --factor"),
         (["video", "{dir}/new\nline.mp4"], "new\\nline.mp4 does not exist"),
         (["video", "{dir}/" + "x" * 300 + ".mp4"], "File name too long: choose a shorter name"),
-        (["video", "{dir}/in.mp4", "--device", "abacus"], "'abacus' is not available"),
+        (["video", "{dir}/in.mp4", "--device", "abacus"], "is 'abacus', which is not available"),
         (["video", "{dir}/in.mp4", "--model", "nosuch"], "no weights 'nosuch'"),
         (["image", "{dir}/a.png", "{dir}/missing.png"], "missing.png does not exist"),
         (["image", "{dir}/a.png", "{dir}/small.png"], "a.png is 96x64"),

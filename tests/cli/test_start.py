@@ -84,7 +84,7 @@ def folder(
         ("video in.mp4 out.doc", "choose a name that ends in"),
         ("video in.mp4 nowhere/out.mp4", "nowhere is not a folder"),
         ("video in.mp4 --model nosuch", "no weights 'nosuch'"),
-        ("video in.mp4 --device abacus", "'abacus' is not available"),
+        ("video in.mp4 --device abacus", "is 'abacus', which is not available"),
         ("video in.mp4 --codec nosuch", "no video codec 'nosuch'"),
         ("video in.mp4 --crf 99", "--crf is 99"),
         ("video in.mp4 --preset quick", "has no preset 'quick'"),

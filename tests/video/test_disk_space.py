@@ -52,7 +52,7 @@ def test_a_disk_without_room_is_told_before_the_work(
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     with pytest.raises(
         VideoError,
-        match=r"has 100 bytes free, and at least \d+ bytes are needed: free disk space",
+        match=r"has 100 bytes free, at least \d+ bytes are needed: free disk space",
     ):
         interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     assert list(tmp_path.iterdir()) == [source]

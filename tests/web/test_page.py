@@ -170,7 +170,7 @@ def test_a_reload_keeps_the_names_of_pictures(
     page.click("role=tab[name='Pictures']")
     upload_pictures(page, tmp_path, frame, "")
     page.reload()
-    for tab, prefix in (("Pictures", ""), ("Look inside", "look-")):
+    for tab, prefix in (("Pictures", ""), ("Kernels and flow", "visualize-")):
         page.click(f"role=tab[name='{tab}']")
         for slot in ("first", "second"):
             page.wait_for_selector(f"#mf-drop-{prefix}{slot} >> text={slot}.png")
@@ -299,8 +299,8 @@ def upload_pictures(page: Any, folder: Path, frame: Callable[..., np.ndarray], p
 def test_a_click_shows_the_kernels_and_the_flow_of_a_pixel(
     page: Any, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
-    page.click("role=tab[name='Look inside']")
-    upload_pictures(page, tmp_path, frame, "look-")
+    page.click("role=tab[name='Kernels and flow']")
+    upload_pictures(page, tmp_path, frame, "visualize-")
     page.wait_for_selector(".mf-click")
     box = page.locator(".mf-click").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.255, box["y"] + box["height"] * 0.51)
@@ -323,7 +323,7 @@ def test_the_page_has_no_serious_fault_of_accessibility(page: Any, site: Site, c
     page.wait_for_selector("#mf-facts >> text=on this machine.")
     page.click("#mf-start")
     page.wait_for_selector(".mf-done")
-    for tab in ("Video", "Pictures", "Look inside", "Models"):
+    for tab in ("Video", "Pictures", "Kernels and flow", "Models"):
         page.click(f"role=tab[name='{tab}']")
         found = axe.Axe().run(page).response["violations"]
         serious = [

@@ -153,7 +153,7 @@ class Server:
 
         return self._with_errors_shown(self._work(token, start, show, PICTURES_TAB))
 
-    def look_inside(self, token: str, model: str, x: float, y: float) -> AsyncIterator[str]:
+    def visualize_pixel(self, token: str, model: str, x: float, y: float) -> AsyncIterator[str]:
         """Yield the progress of predicting a pixel, then its kernels and its flow.
 
         Args:

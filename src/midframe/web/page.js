@@ -170,7 +170,7 @@ window.midframe = {
       };
       set("mf-x", (event.clientX - box.left) / box.width);
       set("mf-y", (event.clientY - box.top) / box.height);
-      setTimeout(() => document.querySelector("#mf-look").click(), 100);
+      setTimeout(() => document.querySelector("#mf-visualize").click(), 100);
     });
   },
 };

@@ -74,8 +74,8 @@ def build_page(server: Server) -> Any:
         with gr.Tab("Pictures"):
             picture_zones, viewer = _pictures_tab(server, session)
             zones += picture_zones
-        with gr.Tab("Look inside") as tab:
-            zones += _look_tab(server, session, tab)
+        with gr.Tab("Kernels and flow") as tab:
+            zones += _visualize_tab(server, session, tab)
         with gr.Tab("Models"):
             _models_tab(server, session)
         opened = page.load(
@@ -187,24 +187,26 @@ def _pictures_tab(server: Server, session: Any) -> tuple[list[Any], Any]:
     return zones, viewer
 
 
-def _look_tab(server: Server, session: Any, tab: Any) -> list[Any]:
+def _visualize_tab(server: Server, session: Any, tab: Any) -> list[Any]:
     gr.Markdown(
         "What the network does with a pixel between two pictures: those of the tab Pictures, or "
         "others. Choose a pixel in the picture, or state its position."
     )
-    zones = _picture_zones(server, "look-")
+    zones = _picture_zones(server, "visualize-")
     model = _model_choice()
     with gr.Row():
         x = gr.Number(50, label="From the left, %", elem_id="mf-x")
         y = gr.Number(50, label="From the top, %", elem_id="mf-y")
-        look = gr.Button("Look", variant="primary", elem_id="mf-look")
+        visualize = gr.Button("Visualize", variant="primary", elem_id="mf-visualize")
     with gr.Row():
         picture = _html("chooser", elem_id="mf-chooser")
         view = gr.HTML(elem_id="mf-view")
     for zone in zones:
         zone.upload(server.show_clickable, session, picture, **EVENT)
     tab.select(server.show_clickable, session, picture, **EVENT)
-    look.click(_streaming(server.look_inside), [session, model, x, y], view, **LATEST_EVENT)
+    visualize.click(
+        _streaming(server.visualize_pixel), [session, model, x, y], view, **LATEST_EVENT
+    )
     return zones
 
 

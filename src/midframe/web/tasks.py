@@ -36,7 +36,7 @@ from midframe.web.texts import RESULT
 
 MAX_COUNT = 31
 """Maximum number of frames between two pictures."""
-MAX_LOOK_PIXELS = 1280 * 720
+MAX_VISUALIZED_PIXELS = 1280 * 720
 """Larger pictures are downscaled before their kernels are predicted, to limit memory."""
 PICTURES_TAB = "pictures"
 """The tab with the frames between two pictures."""
@@ -226,7 +226,7 @@ def _downscaled_pictures(session: Session) -> list[Array]:
     if key not in session.cache:
         images = [Image.fromarray(read_image(each.path)) for each in files]
         width, height = images[0].size
-        factor = math.sqrt(MAX_LOOK_PIXELS / (width * height))
+        factor = math.sqrt(MAX_VISUALIZED_PIXELS / (width * height))
         if factor < 1:
             size = (max(1, int(width * factor)), max(1, int(height * factor)))
             images = [each.resize(size, Image.Resampling.LANCZOS) for each in images]
