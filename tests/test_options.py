@@ -124,7 +124,11 @@ def test_a_fingerprint_holds_every_option_that_changes_frames() -> None:
         (SourceOptions, {"deinterlace": "off"}, "deinterlace is 'off': True or False"),
         (SourceOptions, {"strict": 2}, "strict is 2: True or False"),
         (EncodingOptions, {"mute": []}, r"mute is \[\]: True or False"),
-        (InterpolationOptions, {"device": 0}, "device is 0, which is not available: choose from auto, cpu"),
+        (
+            InterpolationOptions,
+            {"device": 0},
+            "device is 0, which is not available: choose from auto, cpu",
+        ),
     ],
 )
 def test_options_of_another_type_are_named(

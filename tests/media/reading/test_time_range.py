@@ -59,7 +59,9 @@ def test_a_part_begins_at_the_first_frame_after_its_start_whatever_the_time_base
 
 
 def test_a_part_outside_of_a_film_is_refused(render_video: Render, tmp_path: Path) -> None:
-    check_refused(render_video(frames=24), tmp_path / "out.mp4", "no frame from 100 s on", start=100)
+    check_refused(
+        render_video(frames=24), tmp_path / "out.mp4", "no frame from 100 s on", start=100
+    )
     check_refused(
         render_video(frames=24),
         tmp_path / "out.mp4",
