@@ -22,7 +22,7 @@ RATE = Fraction(50)
 
 def test_a_move_keeps_the_lengths_of_packets() -> None:
     sound = StreamSpan(Fraction(1), Fraction(3), packet=Fraction(1, 40))
-    found = Playback(thumbnails=[], end=Fraction(4), sounds=[sound])
+    found = Playback(end=Fraction(4), sounds=[sound])
     found.move(Fraction(-1))
     assert found.sounds == [StreamSpan(Fraction(0), Fraction(2), packet=Fraction(1, 40))]
     assert found.end == 3

@@ -167,7 +167,7 @@ def test_memory_stays_flat_over_four_thousand_frames(render_video: Render, tmp_p
     measure()
     assert (report.frames_in, report.frames_out, report.problems) == (4000, 8000, ())
     print(f"\nMiB in use every 200 frames, and at the end: {used}")
-    # times, and thumbnails until the result is checked, take 5 MiB
+    # times, and compressed thumbnails until the result is checked, take 1 MiB
     assert max(used[4:]) - used[4] < 8
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import av
 
-from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
+from midframe.media.reading.thumbnails import ThumbnailList, make_thumbnail
 from midframe.media.reading.video_file import decoder_of
 from midframe.media.streams.stream_tags import TAGGED, StreamTags, tags_of
 
@@ -33,7 +33,7 @@ class StreamSpan:
 class Playback:
     """The frames and streams that a player decodes from a file."""
 
-    thumbnails: list[TimedThumbnail] = field(default_factory=list)
+    thumbnails: ThumbnailList = field(default_factory=ThumbnailList)
     end: Fraction = Fraction(0)
     """End of the last frame."""
     sounds: list[StreamSpan] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Playback:
 
     def move(self, seconds: Fraction) -> None:
         """Add seconds to all times."""
-        self.thumbnails = [replace(each, time=each.time + seconds) for each in self.thumbnails]
+        self.thumbnails.move(seconds)
         self.sounds = [
             replace(each, begin=each.begin + seconds, end=each.end + seconds)
             for each in self.sounds
@@ -104,7 +104,7 @@ def decode_playback(path: Path, frame_duration: Fraction) -> Playback:
         found.aspect = video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio
         found.metadata = video.metadata | container.metadata
         if found.thumbnails:
-            last_time = max(each.time for each in found.thumbnails)
+            last_time = max(found.thumbnails.times())
             found.end = last_time + (last_duration or frame_duration)
         found.sounds = [sound_spans[each.index] for each in sounds if each.index in sound_spans]
     return found
@@ -134,6 +134,4 @@ def _decode_packet(found: Playback, decoder: Any, packet: Any, *, use_dts: bool)
         if timestamp is None:
             found.errors += 1
             continue
-        found.thumbnails.append(
-            TimedThumbnail(Fraction(timestamp * packet.time_base), make_thumbnail(picture))
-        )
+        found.thumbnails.append(Fraction(timestamp * packet.time_base), make_thumbnail(picture))

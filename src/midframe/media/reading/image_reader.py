@@ -20,7 +20,7 @@ from midframe.media.reading.frame_clock import TimedFrame
 from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.frame_rate import exact_rate, measure_rate
 from midframe.media.reading.source import WHOLE_SOURCE, Contents, Frame, FrameSource, TimeRange
-from midframe.media.reading.thumbnails import TimedThumbnail
+from midframe.media.reading.thumbnails import ThumbnailList
 from midframe.media.reading.time_range import TimeRangeSelector
 
 TimedPicture = tuple[Picture, int, int]
@@ -135,7 +135,7 @@ class ImageReader:
         return self._converter.geometry
 
     @property
-    def thumbnails(self) -> list[TimedThumbnail]:
+    def thumbnails(self) -> ThumbnailList:
         return self._selection.thumbnails
 
     @property

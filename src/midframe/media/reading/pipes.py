@@ -33,7 +33,7 @@ from midframe.media.reading.stream_facts import (
 )
 from midframe.media.reading.survey import EMPTY
 from midframe.media.reading.telecine import warn_of_telecine
-from midframe.media.reading.thumbnails import TimedThumbnail
+from midframe.media.reading.thumbnails import ThumbnailList
 from midframe.media.reading.time_range import TimeRangeSelector
 from midframe.media.reading.video_file import find_video_stream, open_video, read_error
 
@@ -191,7 +191,7 @@ class PipeReader:
         return self._converter.geometry
 
     @property
-    def thumbnails(self) -> list[TimedThumbnail]:
+    def thumbnails(self) -> ThumbnailList:
         return self._selection.thumbnails
 
     @property

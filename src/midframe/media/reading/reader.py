@@ -41,7 +41,7 @@ from midframe.media.reading.stream_facts import (
 )
 from midframe.media.reading.survey import Survey, with_even_times
 from midframe.media.reading.telecine import warn_of_telecine
-from midframe.media.reading.thumbnails import TimedThumbnail
+from midframe.media.reading.thumbnails import ThumbnailList
 from midframe.media.reading.time_range import TimeRangeSelector
 from midframe.media.reading.video_file import find_video_stream, open_video, read_error
 
@@ -169,7 +169,7 @@ class VideoReader:
         return self._converter.geometry
 
     @property
-    def thumbnails(self) -> list[TimedThumbnail]:
+    def thumbnails(self) -> ThumbnailList:
         return self._selection.thumbnails
 
     @property
@@ -304,7 +304,7 @@ class VideoReader:
             and not self.deinterlace
             and self.survey.timed
         ):
-            shown = [each.time for each in self.thumbnails]
+            shown = list(self.thumbnails.times())
             check_frames(self.damage, self.survey, shown, self.time_base, self.rate)
 
     def _empty(self) -> SourceError:

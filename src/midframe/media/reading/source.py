@@ -15,7 +15,7 @@ from midframe.media.colour.geometry import OutputGeometry
 from midframe.media.reading.damage import Damage
 from midframe.media.reading.frame_rate import SourceRate
 from midframe.media.reading.survey import Span
-from midframe.media.reading.thumbnails import TimedThumbnail
+from midframe.media.reading.thumbnails import ThumbnailList
 from midframe.options import check_time_range
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class FrameSource(Protocol):
         """Warnings so far, other than damage."""
 
     @property
-    def thumbnails(self) -> Sequence[TimedThumbnail]:
+    def thumbnails(self) -> ThumbnailList:
         """Thumbnails of the frames so far, for the verification of a result."""
 
     @property

@@ -9,7 +9,7 @@ from midframe.media.reading.frame_clock import TimedFrame
 from midframe.media.reading.frame_converter import FrameConverter
 from midframe.media.reading.scenes import CutDetector
 from midframe.media.reading.source import Frame, TimeRange
-from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
+from midframe.media.reading.thumbnails import ThumbnailList, make_thumbnail
 
 
 class TimeRangeSelector:
@@ -44,7 +44,7 @@ class TimeRangeSelector:
         """Seconds by which frames may come before their time: whole ticks of a clock that begins
         between two ticks are rounded."""
         self.frames_read = 0
-        self.thumbnails: list[TimedThumbnail] = []
+        self.thumbnails = ThumbnailList()
 
     def within(self, times: Iterable[Fraction]) -> list[Fraction]:
         """Return the times that lie in the time range."""
@@ -85,7 +85,7 @@ class TimeRangeSelector:
             if time >= self.begin - self._rounding:
                 self.frames_read += 1
                 converted = converter.convert(picture)
-                self.thumbnails.append(TimedThumbnail(time, make_thumbnail(converted)))
+                self.thumbnails.append(time, make_thumbnail(converted))
                 yield Frame(converted, pts, begins_scene, duration)
         else:
             check_end(end)
