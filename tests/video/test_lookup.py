@@ -10,7 +10,7 @@ from midframe.errors import OptionError
 from midframe.media.reading.frame_rate import exact_rate
 from midframe.options import RetimingOptions
 from midframe.video.lookup import FrameLookup
-from midframe.video.plan import FrameTiming, PlannedFrame, PlanOptions, plan
+from midframe.video.plan import FrameTiming, PlannedFrame, PlanOptions, plan_intervals
 from midframe.video.timeline import choose_timeline
 
 RATES = [Fraction(25), Fraction(24000, 1001), Fraction(60)]
@@ -23,7 +23,9 @@ def planned(frames: int, rate: Fraction, options: RetimingOptions, depth: int | 
     timings = [FrameTiming(number / rate, (number + 1) / rate) for number in range(frames)]
     timeline = choose_timeline(exact_rate(rate, Fraction(0)), 1 / rate, options)
     rules = PlanOptions(timeline, rate, depth=depth)
-    found: list[PlannedFrame] = [each for part in plan(timings, rules) for each in part.frames]
+    found: list[PlannedFrame] = [
+        each for part in plan_intervals(timings, rules) for each in part.frames
+    ]
     return [(each.source, each.t) for each in found]
 
 

@@ -10,7 +10,7 @@ import pytest
 from helpers.video import Averager, render_frame
 
 from midframe.options import VideoOptions
-from midframe.video.pipeline import convert, interpolate_video
+from midframe.video.pipeline import interpolate_source, interpolate_video
 from midframe.video.report import VideoReport
 from midframe.video.sinks.lost_colours import lost_samples
 from midframe.video.sinks.pipe import PipeTarget
@@ -47,7 +47,9 @@ def to_pipe(source: Path, folder: Path) -> VideoReport:
     file = os.open(folder / "out.y4m", os.O_WRONLY | os.O_CREAT)
     try:
         options = VideoOptions()
-        return convert(source, PipeTarget(Path("-"), options.encoding, file), Averager(), options)
+        return interpolate_source(
+            source, PipeTarget(Path("-"), options.encoding, file), Averager(), options
+        )
     finally:
         os.close(file)
 
