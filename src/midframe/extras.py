@@ -10,6 +10,6 @@ EXTRAS = {
 """Libraries of each extra, by the names that Python imports."""
 
 
-def extra_of(library: str) -> str | None:
-    """Return the extra that installs a library; None if none does."""
-    return next((extra for extra, libraries in EXTRAS.items() if library in libraries), None)
+def extra_of(library: str) -> str:
+    """Return the extra that installs a library; "train" installs all that are not listed."""
+    return next((extra for extra, libraries in EXTRAS.items() if library in libraries), "train")

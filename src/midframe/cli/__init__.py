@@ -83,10 +83,9 @@ def _report(error: Exception, diagnostics: Diagnostics) -> int:
     if isinstance(error, MidframeError | OptionError):
         diagnostics.report_error(error)
     elif isinstance(error, ModuleNotFoundError) and _is_of_other_package(error):
-        library = str(error.name).partition(".")[0]
-        package = f"'midframe[{extra_of(library)}]'" if extra_of(library) else library
+        extra = extra_of(str(error.name).partition(".")[0])
         diagnostics.report_error(
-            MidframeError(f"this command needs {error.name}: pip install {package}")
+            MidframeError(f"this command needs {error.name}: pip install 'midframe[{extra}]'")
         )
     elif isinstance(error, OSError) and error.errno is not None and _concerns_file(error):
         remedy = (

@@ -28,8 +28,7 @@ def read_format(path: Path) -> ImageFormat:
         ValueError: the file is damaged.
         OSError: it cannot be read.
     """
-    with _open(path) as container:
-        image = container[container.primary_index]
+    with _open(path) as (_, image):
         width, height = image.size
         return ImageFormat(height, width, image.info["bit_depth"] > 8, bool(image.has_alpha))
 
@@ -41,27 +40,28 @@ def decode(path: Path) -> Picture:
         ValueError: the file is damaged.
         OSError: it cannot be read.
     """
-    with _open(path) as container:
-        image = container[container.primary_index]
+    with _open(path) as (images, image):
         pixels = _to_rgb(_full_scale(np.asarray(image), image.info["bit_depth"]))
         colours = image.info.get("nclx_profile") or {}
         return Picture(
             pixels,
             image.info.get("icc_profile") or None,
-            tuple(dropped_parts(container, image.info)),
+            tuple(dropped_parts(images, image.info)),
             colours.get("color_primaries", UNSPECIFIED),
             colours.get("transfer_characteristics", UNSPECIFIED),
         )
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    """Open a HEIC file; errors of pi-heif about its content become a ValueError."""
+def _open(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Yield the images of a HEIC file, and its primary one; errors of pi-heif about its content
+    become a ValueError."""
     import pi_heif
 
     try:
         with path.open("rb") as file:
-            yield pi_heif.open_heif(file, convert_hdr_to_8bit=False)
+            images = pi_heif.open_heif(file, convert_hdr_to_8bit=False)
+            yield images, images[images.primary_index]
     except (RuntimeError, SyntaxError, LookupError, EOFError) as error:
         raise ValueError(error) from error
 

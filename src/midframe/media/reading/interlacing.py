@@ -20,7 +20,7 @@ class Deinterlacer:
         """Of the frames that the graph is built for."""
         self._begin: Any = None
         self._end: Any = None
-        self._times: deque[TimedFrame] = deque()
+        self._waiting: deque[TimedFrame] = deque()
         """The frames in the filter, with their pts and durations."""
 
     def feed(
@@ -33,7 +33,7 @@ class Deinterlacer:
         if format_of(picture) != self._format:
             yield from self.flush()
             self._configure(picture)
-        self._times.append((picture, pts, duration))
+        self._waiting.append((picture, pts, duration))
         self._begin.push(picture)
         yield from self._pull()
 
@@ -55,7 +55,7 @@ class Deinterlacer:
 
     def _pull(self) -> Iterator[TimedFrame]:
         for picture in pull_frames(self._end):
-            source, pts, duration = self._times.popleft()
+            source, pts, duration = self._waiting.popleft()
             picture.pts, picture.time_base = source.pts, source.time_base  # the filter has others
             yield picture, pts, duration
 

@@ -64,9 +64,8 @@ class ThumbnailList(Sequence[TimedThumbnail]):
         self._shift += seconds
 
     def times(self) -> Iterator[Fraction]:
-        """Yield the time of each thumbnail."""
-        for numerator, denominator in zip(self._numerators, self._denominators, strict=True):
-            yield Fraction(numerator, denominator) + self._shift
+        """Return the time of each thumbnail."""
+        return map(self._time, range(len(self)))
 
     def __len__(self) -> int:
         return len(self._numerators)
@@ -81,10 +80,12 @@ class ThumbnailList(Sequence[TimedThumbnail]):
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         number = range(len(self))[index]
-        time = Fraction(self._numerators[number], self._denominators[number]) + self._shift
         chunk, place = divmod(number, CHUNK)
         stored = self._last if chunk == len(self._chunks) else self._decompress(chunk)
-        return TimedThumbnail(time, stored[place])
+        return TimedThumbnail(self._time(number), stored[place])
+
+    def _time(self, number: int) -> Fraction:
+        return Fraction(self._numerators[number], self._denominators[number]) + self._shift
 
     def _decompress_chunk(self, number: int) -> Array:
         """Return the thumbnails of a chunk, (CHUNK, 18, 32)."""
