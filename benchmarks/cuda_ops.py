@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from midframe.models.flowsep.layout import FieldLayout
-from midframe.models.flowsep.steps import PlainSteps
+from midframe.models.flowsep.steps import ReferenceSteps
 from midframe.models.flowsep.steps.triton import TritonSteps
 from midframe.ops.flow_separable import flow_separable_convolution
 from midframe.ops.flow_separable.reference import flow_separable_by_sampling
 
-FAST, PLAIN = TritonSteps(), PlainSteps()
+FAST, PLAIN = TritonSteps(), ReferenceSteps()
 
 SAMPLES, CROP, INNER = 64, 192, 160
 """Crops of a batch, their side, and the side of what the loss is computed on."""

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from midframe.models.flowsep import FlowSep, FlowSepConfig
-from midframe.models.flowsep.steps import PlainSteps, select_steps
+from midframe.models.flowsep.steps import ReferenceSteps, select_steps
 from midframe.models.flowsep.steps.propagation.comparison import standardise
-from midframe.models.flowsep.steps.propagation.plain import candidate_differences
+from midframe.models.flowsep.steps.propagation.reference import candidate_differences
 from midframe.ops import adaptive_convolution, flow_separable_convolution, separable_convolution
 from midframe.training.losses import ColourLoss
 from midframe.transfers import download, upload
@@ -88,7 +88,7 @@ def test_the_input_of_the_decoder(level: str, kind: torch.dtype) -> None:
 
     def operator(features: Tensor, *others: Tensor) -> Tensor:
         *known, flow, time = others
-        steps = select_steps(features) if features.is_cuda else PlainSteps()
+        steps = select_steps(features) if features.is_cuda else ReferenceSteps()
         return steps.decoder_input(features, known[0] if known else None, flow, time, radius)
 
     compare(operator, operator, *given, tolerance=TOLERANCES[kind])

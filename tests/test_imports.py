@@ -244,7 +244,7 @@ def test_a_plan_is_loaded_without_pictures_and_networks() -> None:
 
 def test_each_step_of_flowsep_stands_by_itself() -> None:
     steps = PACKAGE / "models" / "flowsep" / "steps"
-    folders = {path.parent.name for path in steps.glob("*/plain.py")}
+    folders = {path.parent.name for path in steps.glob("*/reference.py")}
     assert len(folders) == 7
     for path in steps.glob("*/*.py"):
         prefix = "midframe.models.flowsep.steps."
@@ -254,7 +254,7 @@ def test_each_step_of_flowsep_stands_by_itself() -> None:
             if name.startswith(prefix)
         }
         assert found <= {path.parent.name}, path
-        if path.stem == "plain":
+        if path.stem == "reference":
             assert not {
                 name for name in imported_modules(path) if "halide" in name or "triton" in name
             }, path

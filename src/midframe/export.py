@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from midframe.errors import CheckpointError, OptionError
 from midframe.models.flowsep import FlowSep
 from midframe.models.flowsep.confidence import confidence_of, fall_back, static_weight
-from midframe.models.flowsep.steps import PlainSteps
+from midframe.models.flowsep.steps import ReferenceSteps
 from midframe.models.network import Network
 from midframe.outputs import atomic_write
 
@@ -32,7 +32,7 @@ class _Exported(nn.Module):
     def forward(self, first: Tensor, second: Tensor, time: Tensor) -> Tensor:
         estimate = self.model.estimate(first, second, time)
         if self.model.falls_back:
-            steps, fields = PlainSteps(), estimate.fields
+            steps, fields = ReferenceSteps(), estimate.fields
             small = steps.downsample(first, 2), steps.downsample(second, 2)
             alignment = steps.alignment(*small, fields)
             confidence = confidence_of(alignment)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from midframe.models.flowsep.steps.decoder_input.plain import unit_length
+from midframe.models.flowsep.steps.decoder_input.reference import unit_length
 from midframe.ops import local_correlation
 from midframe.ops.correlation import halide, op, reference
 from midframe.ops.dispatch import without_compilation

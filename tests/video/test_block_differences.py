@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midframe.video import block_differences
-from midframe.video.block_differences import halide, plain
+from midframe.video.block_differences import halide, reference
 
 
 def test_the_colour_that_differs_most_counts_and_alpha_does_not() -> None:
@@ -36,4 +36,4 @@ def test_halide_equals_the_plain_form(
 ) -> None:
     frames = torch.rand(3, 1, channels, height, width)
     made = halide.blend_error(*frames, t, block)
-    torch.testing.assert_close(made, plain.blend_error(*frames, t, block))
+    torch.testing.assert_close(made, reference.blend_error(*frames, t, block))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from midframe.media.colour.conversion import BT709, YCGCO, Colour
 from midframe.media.pictures.images import Array
 from midframe.ops.dispatch import without_compilation
-from midframe.video.rgb_planes import halide, plain, planes_to_rgb, rgb_to_planes
+from midframe.video.rgb_planes import halide, planes_to_rgb, reference, rgb_to_planes
 
 CPU = torch.device("cpu")
 FORMATS = ((8, 2, 2, False), (10, 2, 1, True), (8, 1, 1, False), (16, 1, 2, False))
@@ -30,7 +30,7 @@ def colour(bits: int, alpha: bool, matrix: int = BT709, full: bool = False) -> C
     return Colour(matrix, full, bits > 8, alpha)
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "halide"])
+@pytest.mark.parametrize("compiled", [False, True], ids=["reference", "halide"])
 def test_black_white_and_red_of_bt709(compiled: bool) -> None:
     luma, blue, red = (np.array([values], np.uint8) for values in ((16, 235, 63), (128, 128, 102),
                                                                    (128, 128, 240)))  # fmt: skip
@@ -40,7 +40,7 @@ def test_black_white_and_red_of_bt709(compiled: bool) -> None:
     assert (image[0, :, 0].T - expected).abs().max() < 0.01
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "halide"])
+@pytest.mark.parametrize("compiled", [False, True], ids=["reference", "halide"])
 @pytest.mark.parametrize("matrix", [BT709, YCGCO])
 def test_an_unchanged_image_is_restored_exactly(matrix: int, compiled: bool) -> None:
     planes = noise(8, 2, 2, False, 17, 31)
@@ -83,13 +83,13 @@ def test_halide_equals_the_plain_form(
     planes = noise(*form, height, width)
     description = colour(bits, alpha, full=full)
     assert halide.supports(planes)
-    image = plain.planes_to_rgb(planes, bits, description, CPU)
+    image = reference.planes_to_rgb(planes, bits, description, CPU)
     made = halide.planes_to_rgb(planes, bits, description, CPU)
     torch.testing.assert_close(made, image, atol=1e-5, rtol=0)
     changed = image + 0.1 * torch.rand(image.shape)
     limits = [(3, 2**bits - 4)] * len(planes)
     for before, after in zip(
-        plain.rgb_to_planes(changed, planes, bits, description, limits),
+        reference.rgb_to_planes(changed, planes, bits, description, limits),
         halide.rgb_to_planes(changed, planes, bits, description, limits),
         strict=True,
     ):

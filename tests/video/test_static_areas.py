@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midframe.media.pictures.images import Array
-from midframe.video.static_areas import halide, keep_static, plain
+from midframe.video.static_areas import halide, keep_static, reference
 
 HALF = Fraction(1, 2)
 
@@ -94,7 +94,7 @@ def test_halide_equals_the_plain_form(
         .astype(np.uint8 if bits == 8 else np.uint16)
         for image, most in ((texture, 2), (moved, 2), (texture, 5))
     )
-    expected = plain.keep_static(made, before, after, t, bits).astype(int)
+    expected = reference.keep_static(made, before, after, t, bits).astype(int)
     difference = abs(halide.keep_static(made, before, after, t, bits) - expected)
     assert difference.max() <= step  # where a weight is at a tie of rounding
     assert (difference > 0).mean() < 0.01

@@ -22,16 +22,16 @@ def without_compilation() -> Iterator[None]:
     compiling the faster implementations would take longer than it saves.
     """
     before = compilation_is_disabled()
-    _thread.plain = True
+    _thread.uncompiled = True
     try:
         yield
     finally:
-        _thread.plain = before
+        _thread.uncompiled = before
 
 
 def compilation_is_disabled() -> bool:
     """Return whether this thread is in a block of `without_compilation`."""
-    return getattr(_thread, "plain", False)
+    return getattr(_thread, "uncompiled", False)
 
 
 def load_optional(load: Callable[[], Result]) -> Result | None:

@@ -10,7 +10,7 @@ from midframe.models.checkpoint import load_model
 from midframe.models.flowsep.confidence import confidence_of, fall_back, static_weight
 from midframe.models.flowsep.layout import FieldLayout
 from midframe.models.flowsep.steps import select_steps
-from midframe.models.flowsep.steps.alignment.plain import AREA, MEASURES, alignment
+from midframe.models.flowsep.steps.alignment.reference import AREA, MEASURES, alignment
 
 TAPS = 3
 LAYOUT = FieldLayout(TAPS)

@@ -22,8 +22,8 @@ from midframe.models.flowsep.cuda_graphs import Graphs
 from midframe.models.flowsep.layout import COLOURS, FieldLayout
 from midframe.models.flowsep.pixel_kernels import kernels_of_pixel
 from midframe.models.flowsep.scales import count_halvings, scale_for
-from midframe.models.flowsep.steps import PlainSteps, select_steps
-from midframe.models.flowsep.steps.fields.plain import update_flow
+from midframe.models.flowsep.steps import ReferenceSteps, select_steps
+from midframe.models.flowsep.steps.fields.reference import update_flow
 from midframe.models.network import Network, Statistics, pair_statistics
 from midframe.ops.dispatch import compilation_is_disabled
 from midframe.ops.upsampling import upsample
@@ -150,7 +150,7 @@ class FlowSep(Network):
     def synthesise(self, first: Tensor, second: Tensor, estimate: Estimate) -> Tensor:
         """Render whole frames (N, 3, H, W) from an estimate, differentiable."""
         height, width = first.shape[2:]
-        return PlainSteps().synthesise(
+        return ReferenceSteps().synthesise(
             first,
             second,
             estimate.fields,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from midframe.models.flowsep import FlowSep
-from midframe.models.flowsep.steps import PlainSteps
+from midframe.models.flowsep.steps import ReferenceSteps
 from midframe.models.sepconv import SepConv
 from midframe.training.losses import l1, laplacian, mse
 from midframe.training.objectives import kernel_sum_excess
@@ -121,7 +121,7 @@ def interpolate_flowsep(model: FlowSep, crops: Crops, shape: StepShape) -> Tenso
     """Return the inner pixels of the interpolated frames, (N, 3, s, s)."""
     with _autocast(crops.first):
         estimate = model.estimate(crops.first, crops.second, crops.t, shape.scale)
-    return PlainSteps().synthesise(
+    return ReferenceSteps().synthesise(
         crops.first,
         crops.second,
         estimate.fields,

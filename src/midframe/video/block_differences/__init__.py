@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from midframe.ops.dispatch import for_device
-from midframe.video.block_differences import plain
+from midframe.video.block_differences import reference
 
 
 def change(before: Tensor, after: Tensor, block: int) -> Tensor:
@@ -36,7 +36,7 @@ def blend_error(image: Tensor, before: Tensor, after: Tensor, t: float, block: i
         (rows, columns) of blocks, on the CPU.
     """
     fast = for_device({"cpu": load_halide}, image.device)
-    result: Tensor = (fast or plain).blend_error(image, before, after, t, block)
+    result: Tensor = (fast or reference).blend_error(image, before, after, t, block)
     return result
 
 

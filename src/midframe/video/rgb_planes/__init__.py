@@ -13,7 +13,7 @@ from torch import Tensor
 from midframe.media.colour.conversion import Colour
 from midframe.media.pictures.images import Array
 from midframe.ops.dispatch import for_device
-from midframe.video.rgb_planes import plain
+from midframe.video.rgb_planes import reference
 
 
 def planes_to_rgb(
@@ -68,4 +68,4 @@ def load_halide() -> Any:
 def _implementation(device: torch.device, planes: Sequence[Array]) -> Any:
     """Return the module that converts such planes on a device."""
     fast = for_device({"cpu": load_halide}, device)
-    return fast if fast is not None and fast.supports(planes) else plain
+    return fast if fast is not None and fast.supports(planes) else reference

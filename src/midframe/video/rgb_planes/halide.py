@@ -23,7 +23,7 @@ from midframe.ops.halide_tools import (
     interleaved_rows,
 )
 from midframe.video.rgb_planes.matrices import chroma_weights, rgb_to_planes_matrix
-from midframe.video.rgb_planes.plain import ALPHA, to_codes
+from midframe.video.rgb_planes.reference import ALPHA, to_codes
 
 COLOURS = 3
 MAX_SUBSAMPLING = 2

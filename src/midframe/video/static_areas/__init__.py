@@ -14,7 +14,7 @@ import torch
 
 from midframe.media.pictures.images import Array
 from midframe.ops.dispatch import for_device
-from midframe.video.static_areas import plain
+from midframe.video.static_areas import reference
 
 CPU = torch.device("cpu")
 
@@ -28,7 +28,7 @@ def keep_static(interpolated: Array, before: Array, after: Array, t: Fraction, b
         bits: of a sample.
     """
     fast = for_device({"cpu": load_halide}, CPU) if interpolated.ndim == 2 else None
-    result: Array = (fast or plain).keep_static(interpolated, before, after, t, bits)
+    result: Array = (fast or reference).keep_static(interpolated, before, after, t, bits)
     return result
 
 

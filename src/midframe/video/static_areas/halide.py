@@ -30,7 +30,7 @@ from midframe.ops.halide_tools import (
     lerp,
     upsampling_source,
 )
-from midframe.video.static_areas.plain import (
+from midframe.video.static_areas.reference import (
     BLOCK,
     ERROR_RAMP,
     FLAT,

@@ -1,4 +1,4 @@
-"""What a decoder reads: the fast form equals the plain one."""
+"""The decoder input: the Halide implementation equals the reference."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from midframe.models.flowsep.steps import select_steps
-from midframe.models.flowsep.steps.decoder_input import halide, plain
+from midframe.models.flowsep.steps.decoder_input import halide, reference
 from midframe.ops import halide_tools
 
 TOLERANCES = {
@@ -52,7 +52,7 @@ def test_halide_equals_the_plain_form(
     if inner:
         features = features.contiguous(memory_format=torch.channels_last)
     made = halide.decoder_input(features, carried, flow, time, radius)
-    wanted = plain.decoder_input(features, carried, flow, time, radius)
+    wanted = reference.decoder_input(features, carried, flow, time, radius)
     torch.testing.assert_close(made, wanted, **TOLERANCES[kind])
 
 
@@ -65,5 +65,5 @@ def test_gradients_flow_where_they_are_wanted(grows: bool) -> None:
         )
     assert made.requires_grad == grows
     torch.testing.assert_close(
-        made.detach(), plain.decoder_input(features, carried, flow.detach(), time, 2)
+        made.detach(), reference.decoder_input(features, carried, flow.detach(), time, 2)
     )

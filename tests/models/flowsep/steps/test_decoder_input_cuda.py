@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.models.flowsep.steps.decoder_input import plain, triton
-from midframe.models.flowsep.steps.decoder_input.plain import MIN_LENGTH
+from midframe.models.flowsep.steps.decoder_input import reference, triton
+from midframe.models.flowsep.steps.decoder_input.reference import MIN_LENGTH
 from midframe.ops.warping import warp
 
 pytestmark = pytest.mark.slow
@@ -91,7 +91,7 @@ def test_result_and_gradients_equal_the_plain_ones(
     fast = [each.to(DEVICE).requires_grad_() for each in tensors]
     found, wanted = (
         triton.decoder_input(*arguments(fast), radius),
-        plain.decoder_input(*arguments(exact), radius),
+        reference.decoder_input(*arguments(exact), radius),
     )
     assert found.dtype == kind
     assert found.shape == wanted.shape
@@ -113,7 +113,7 @@ def test_features_of_hardly_any_length_keep_their_gradient() -> None:
     )
     found, wanted = (
         triton.decoder_input(*arguments(fast), 2),
-        plain.decoder_input(*arguments(exact), 2),
+        reference.decoder_input(*arguments(exact), 2),
     )
     assert_near(found, wanted, 1e-5)
     outer = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(1))
@@ -124,7 +124,7 @@ def test_features_of_hardly_any_length_keep_their_gradient() -> None:
 @pytest.mark.parametrize("multiple", [1, 8])
 def test_zeros_are_appended_up_to_a_multiple(multiple: int) -> None:
     tensors = inputs(width=4, carried=3, rows=4, columns=6)
-    wanted = plain.decoder_input(*arguments(tensors), 1, multiple=multiple)
+    wanted = reference.decoder_input(*arguments(tensors), 1, multiple=multiple)
     fast = triton.decoder_input(*arguments([each.to(DEVICE) for each in tensors]), 1, multiple)
     channels = 2 * 4 + 9 + 3 + 5
     assert wanted.shape[1] == fast.shape[1] == -(-channels // multiple) * multiple

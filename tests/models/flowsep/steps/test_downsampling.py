@@ -1,4 +1,4 @@
-"""Frames made smaller: the fast form equals the plain one."""
+"""Downsampling: the fast implementations equal the reference."""
 
 import torch
 from hypothesis import given, settings

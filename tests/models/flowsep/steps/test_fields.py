@@ -1,11 +1,11 @@
-"""The fields that frames are made by: the fast form equals the plain one."""
+"""Decoded outputs: the Halide implementation equals the reference."""
 
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midframe.models.flowsep.steps import select_steps
-from midframe.models.flowsep.steps.fields import halide, plain
+from midframe.models.flowsep.steps.fields import halide, reference
 from midframe.ops import halide_tools
 
 
@@ -24,7 +24,7 @@ def test_halide_equals_the_plain_form(
     outputs = torch.randn(n, 8 + 4 * taps, height, width).to(kind)
     given = (outputs, torch.randn(n, 4, height, width), torch.rand(n, 1, 1, 1), normalise)
     torch.testing.assert_close(
-        halide.decode_outputs(*given), plain.decode_outputs(*given), atol=1e-5, rtol=1e-4
+        halide.decode_outputs(*given), reference.decode_outputs(*given), atol=1e-5, rtol=1e-4
     )
 
 

@@ -8,14 +8,14 @@ from torch.nn import functional
 
 from midframe.models.flowsep.steps.alignment import triton as alignment
 from midframe.models.flowsep.steps.downsampling import triton as downsampling
-from midframe.models.flowsep.steps.downsampling.plain import pad_to_multiple
+from midframe.models.flowsep.steps.downsampling.reference import pad_to_multiple
 from midframe.models.flowsep.steps.fields import triton as fields_step
-from midframe.models.flowsep.steps.plain import PlainSteps
+from midframe.models.flowsep.steps.reference import ReferenceSteps
 from midframe.models.flowsep.steps.synthesis import triton as synthesis
 
 pytestmark = pytest.mark.slow
 
-PLAIN = PlainSteps()
+PLAIN = ReferenceSteps()
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TYPES = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 """How far results may be apart; what is computed in float32 of rounded values is compared

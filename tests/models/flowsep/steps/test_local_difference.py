@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midframe.models.flowsep.steps import select_steps
-from midframe.models.flowsep.steps.local_difference.plain import REACH, local_difference
+from midframe.models.flowsep.steps.local_difference.reference import REACH, local_difference
 
 
 @pytest.mark.slow

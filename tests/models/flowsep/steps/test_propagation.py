@@ -1,5 +1,5 @@
-"""Flows taken over from pixels nearby: edges become sharp, and the fast form chooses as well as the
-plain one."""
+"""Flow propagation: edges become sharp, and the Halide implementation chooses as well as the
+reference."""
 
 import pytest
 import torch
@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from midframe.models.flowsep.steps.propagation import halide, plain
+from midframe.models.flowsep.steps.propagation import halide, reference
 from midframe.models.flowsep.steps.propagation.comparison import standardise
-from midframe.models.flowsep.steps.propagation.plain import (
+from midframe.models.flowsep.steps.propagation.reference import (
     CANDIDATES,
     candidate_differences,
     choose_candidates,
@@ -28,7 +28,7 @@ def select_flow(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> T
 
 
 def propagate_flow(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
-    return plain.propagate_flow(first, second, flow, HALF, distance, 0)
+    return reference.propagate_flow(first, second, flow, HALF, distance, 0)
 
 
 def inputs(n: int, channels: int, rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from midframe.models.flowsep.steps.propagation import dominant_motions_triton, plain, triton
+from midframe.models.flowsep.steps.propagation import dominant_motions_triton, reference, triton
 from midframe.models.flowsep.steps.propagation.comparison import standardise
 from midframe.models.flowsep.steps.propagation.dominant_motions import (
     NO_MOTION,
     choose_motions,
     motion_differences,
 )
-from midframe.models.flowsep.steps.propagation.plain import CANDIDATES, candidate_differences
+from midframe.models.flowsep.steps.propagation.reference import CANDIDATES, candidate_differences
 from midframe.ops.upsampling import upsample
 
 pytestmark = pytest.mark.slow
@@ -97,7 +97,7 @@ def test_flows_without_end_choose_one_of_the_candidates() -> None:
 @pytest.mark.parametrize("dominant_motions", [0, 2])
 def test_most_flows_are_those_of_the_plain_form(dominant_motions: int) -> None:
     given = *inputs(1, 3, 12, 16), HALF
-    wanted = plain.propagate_flow(*given, 2, dominant_motions)
+    wanted = reference.propagate_flow(*given, 2, dominant_motions)
     found = triton.propagate_flow(*(each.to(DEVICE) for each in given), 2, dominant_motions).cpu()
     assert ((found - wanted).abs().amax(1) < 1e-4).float().mean() > 0.9
 
@@ -137,6 +137,6 @@ def test_faint_colours_weigh_as_in_the_plain_form_beside_dominant_motions() -> N
     first, second, flow = inputs(1, 3, 12, 16)
     contrast = torch.tensor([1.0, 0.002, 0.002]).view(1, 3, 1, 1)  # two below `MIN_DEVIATION`
     given = first * contrast, second * contrast, flow, HALF
-    wanted = plain.propagate_flow(*given, 2, 1)
+    wanted = reference.propagate_flow(*given, 2, 1)
     found = triton.propagate_flow(*(each.to(DEVICE) for each in given), 2, 1).cpu()
     assert ((found - wanted).abs().amax(1) < 1e-4).float().mean() > 0.9

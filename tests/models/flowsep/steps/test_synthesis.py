@@ -1,4 +1,4 @@
-"""The last step of FlowSep: the fast form equals the plain one."""
+"""Synthesis: the Halide implementation equals the reference."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from midframe.models.flowsep.steps.synthesis import halide, plain
+from midframe.models.flowsep.steps.synthesis import halide, reference
 from midframe.ops.resampling import RESAMPLINGS, Resampling
 
 
@@ -53,7 +53,7 @@ def test_any_rectangle_equals_the_plain_form(  # type: ignore[no-untyped-def]
     arguments = (first, second, fields, factor, rows, columns, deviation)
     fast = halide.synthesise(*arguments, resampling=resampling)
     torch.testing.assert_close(
-        fast, plain.synthesise(*arguments, resampling=resampling), atol=2e-4, rtol=1e-3
+        fast, reference.synthesise(*arguments, resampling=resampling), atol=2e-4, rtol=1e-3
     )
 
 
@@ -64,7 +64,7 @@ def test_strips_of_a_wide_frame_fit_together(width: int, resampling: Resampling)
     arguments = (first, second, fields, 4, slice(2, 11), slice(3, width), torch.ones(1, 1, 1, 1))
     fast = halide.synthesise(*arguments, resampling=resampling)
     torch.testing.assert_close(
-        fast, plain.synthesise(*arguments, resampling=resampling), atol=2e-4, rtol=1e-3
+        fast, reference.synthesise(*arguments, resampling=resampling), atol=2e-4, rtol=1e-3
     )
 
 
@@ -88,7 +88,7 @@ def test_tiny_frames_whose_flows_lead_outside_equal_the_plain_form(
         )
         fast = halide.synthesise(*arguments, resampling=resampling)
         torch.testing.assert_close(
-            fast, plain.synthesise(*arguments, resampling=resampling), atol=1e-3, rtol=1e-3
+            fast, reference.synthesise(*arguments, resampling=resampling), atol=1e-3, rtol=1e-3
         )
 
 
@@ -96,7 +96,7 @@ def test_the_plain_form_is_differentiable_in_the_fields() -> None:
     first, second, fields = (each.double() for each in inputs(1, 3, 6, 8, 3, 2))
 
     def made(values: Tensor) -> Tensor:
-        return plain.synthesise(
+        return reference.synthesise(
             first, second, values, 2, slice(0, 6), slice(0, 8), torch.ones(1, 1, 1, 1).double()
         )
 

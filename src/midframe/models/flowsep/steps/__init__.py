@@ -1,7 +1,7 @@
 """FlowSep's steps besides its convolutions, each with its implementations side by side.
 
-`<step>/plain.py` is the PyTorch implementation, `halide.py` that for the CPU, `triton.py` that for
-CUDA. `protocol.py` defines the steps, and `select_steps` chooses the implementation.
+`<step>/reference.py` is in PyTorch, `halide.py` for the CPU, `triton.py` for CUDA. `protocol.py`
+defines the steps, and `select_steps` chooses the implementation.
 """
 
 from functools import cache
@@ -9,11 +9,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from midframe.models.flowsep.steps.plain import PlainSteps
 from midframe.models.flowsep.steps.protocol import Steps
+from midframe.models.flowsep.steps.reference import ReferenceSteps
 from midframe.ops.dispatch import compilation_is_disabled, load_optional
 
-__all__ = ["PlainSteps", "Steps", "select_steps"]
+__all__ = ["ReferenceSteps", "Steps", "select_steps"]
 
 
 def select_steps(tensor: Tensor) -> Steps:
@@ -24,7 +24,7 @@ def select_steps(tensor: Tensor) -> Steps:
     """
     plain = tensor.dtype == torch.float64 or torch.compiler.is_exporting()
     if plain or compilation_is_disabled():
-        return PlainSteps()
+        return ReferenceSteps()
     return _steps_for(tensor.device.type, torch.is_grad_enabled())
 
 
@@ -38,8 +38,8 @@ def _steps_for(device: str, gradients: bool) -> Steps:
         ("cuda", False): _load_triton,
         ("cuda", True): _load_triton_for_training,
     }
-    load = loaders.get((device, gradients), PlainSteps)
-    return load_optional(load) or PlainSteps()
+    load = loaders.get((device, gradients), ReferenceSteps)
+    return load_optional(load) or ReferenceSteps()
 
 
 def _load_halide() -> Steps:

@@ -7,16 +7,16 @@ from midframe.models.flowsep.steps.decoder_input.halide import decoder_input
 from midframe.models.flowsep.steps.downsampling.halide import downsample
 from midframe.models.flowsep.steps.fields.halide import decode_outputs
 from midframe.models.flowsep.steps.local_difference.halide import local_difference
-from midframe.models.flowsep.steps.plain import PlainSteps
 from midframe.models.flowsep.steps.propagation.dominant_motions_halide import choose_motions
 from midframe.models.flowsep.steps.propagation.halide import choose_candidates
-from midframe.models.flowsep.steps.propagation.plain import propagate_flow
+from midframe.models.flowsep.steps.propagation.reference import propagate_flow
+from midframe.models.flowsep.steps.reference import ReferenceSteps
 from midframe.models.flowsep.steps.synthesis.halide import synthesise
 from midframe.ops.halide_tools import supports, supports_features
 from midframe.ops.resampling import Resampling
 
 
-class HalideTrainingSteps(PlainSteps):
+class HalideTrainingSteps(ReferenceSteps):
     """See `Steps`; with gradients. Halide chooses the propagated flows, which needs no gradient."""
 
     def propagate_flow(

@@ -6,14 +6,14 @@ from midframe.models.flowsep.steps.alignment.triton import alignment
 from midframe.models.flowsep.steps.decoder_input.triton import decoder_input
 from midframe.models.flowsep.steps.downsampling.triton import downsample
 from midframe.models.flowsep.steps.fields.triton import decode_outputs
-from midframe.models.flowsep.steps.plain import PlainSteps
 from midframe.models.flowsep.steps.propagation.triton import propagate_flow, supports_flow
+from midframe.models.flowsep.steps.reference import ReferenceSteps
 from midframe.models.flowsep.steps.synthesis.triton import supports_frame, synthesise
 from midframe.ops.resampling import Resampling
 from midframe.ops.triton_tools import supports
 
 
-class TritonTrainingSteps(PlainSteps):
+class TritonTrainingSteps(ReferenceSteps):
     """See `Steps`; with gradients. The other steps are left to PyTorch."""
 
     def propagate_flow(

@@ -7,7 +7,7 @@ import halide as hl
 from torch import Tensor
 
 from midframe.models.flowsep.layout import COLOURS, FieldLayout
-from midframe.models.flowsep.steps.alignment.plain import AREA, MEASURES
+from midframe.models.flowsep.steps.alignment.reference import AREA, MEASURES
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,

@@ -7,7 +7,7 @@ import triton.language as tl
 from torch import Tensor
 
 from midframe.models.flowsep.layout import FieldLayout
-from midframe.models.flowsep.steps.alignment.plain import AREA, MEASURES
+from midframe.models.flowsep.steps.alignment.reference import AREA, MEASURES
 from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import bilinear_corners, block_pixels, sample_bilinear, valid_inside
 

@@ -10,7 +10,7 @@ import halide as hl
 import torch
 from torch import Tensor
 
-from midframe.models.flowsep.steps.decoder_input.plain import (
+from midframe.models.flowsep.steps.decoder_input.reference import (
     CORRELATION_GAIN,
     MIN_LENGTH,
     pad_channels,

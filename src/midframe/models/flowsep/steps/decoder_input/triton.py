@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 from triton.runtime.jit import JITFunction
 
 from midframe.models.flowsep.steps.decoder_input import triton_gradients, triton_kernels
-from midframe.models.flowsep.steps.decoder_input.plain import CORRELATION_GAIN, MIN_LENGTH
+from midframe.models.flowsep.steps.decoder_input.reference import CORRELATION_GAIN, MIN_LENGTH
 from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import MIN_DOT, channels_innermost, product_precision
 

@@ -4,7 +4,7 @@ ones."""
 import halide as hl
 from torch import Tensor
 
-from midframe.models.flowsep.steps.downsampling.plain import pad_to_multiple
+from midframe.models.flowsep.steps.downsampling.reference import pad_to_multiple
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,

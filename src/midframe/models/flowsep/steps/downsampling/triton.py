@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from midframe.models.flowsep.steps.downsampling.plain import pad_to_multiple
+from midframe.models.flowsep.steps.downsampling.reference import pad_to_multiple
 from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import block_pixels
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from midframe.models.flowsep.layout import COLOURS, FieldLayout
-from midframe.models.flowsep.steps.fields.plain import MIN_KERNEL_SUM, log_odds
+from midframe.models.flowsep.steps.fields.reference import MIN_KERNEL_SUM, log_odds
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,

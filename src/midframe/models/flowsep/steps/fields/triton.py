@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from midframe.models.flowsep.layout import FieldLayout
-from midframe.models.flowsep.steps.fields.plain import MIN_KERNEL_SUM, log_odds
+from midframe.models.flowsep.steps.fields.reference import MIN_KERNEL_SUM, log_odds
 from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import block_pixels, channels_innermost
 

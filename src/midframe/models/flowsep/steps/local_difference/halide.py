@@ -8,7 +8,7 @@ from typing import Any
 import halide as hl
 from torch import Tensor
 
-from midframe.models.flowsep.steps.local_difference.plain import REACH
+from midframe.models.flowsep.steps.local_difference.reference import REACH
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,

@@ -21,7 +21,7 @@ from midframe.models.flowsep.steps.propagation.halide_comparison import (
     x,
     y,
 )
-from midframe.models.flowsep.steps.propagation.plain import CANDIDATES
+from midframe.models.flowsep.steps.propagation.reference import CANDIDATES
 from midframe.ops.halide_tools import (
     LANES,
     Pipeline,
@@ -34,7 +34,7 @@ from midframe.ops.halide_tools import (
 
 
 def choose_candidates(first: Tensor, second: Tensor, flow: Tensor, distance: int) -> Tensor:
-    """See `midframe.models.flowsep.steps.propagation.plain.choose_candidates`."""
+    """See `midframe.models.flowsep.steps.propagation.reference.choose_candidates`."""
     result = flow.new_empty(len(flow), *flow.shape[2:], dtype=torch.int32)
     first, second = pad_channels(first), pad_channels(second)
     _pipeline(first.shape[1])(

@@ -13,10 +13,10 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from midframe.models.flowsep.steps.propagation import plain
+from midframe.models.flowsep.steps.propagation import reference
 from midframe.models.flowsep.steps.propagation.comparison import MIN_DEVIATION, WINDOW_RADIUS
 from midframe.models.flowsep.steps.propagation.dominant_motions_triton import choose_motions
-from midframe.models.flowsep.steps.propagation.plain import CANDIDATES
+from midframe.models.flowsep.steps.propagation.reference import CANDIDATES
 from midframe.ops.dispatch import device_guard
 from midframe.ops.triton_tools import (
     TYPES,
@@ -56,7 +56,7 @@ def propagate_flow(
             with device_guard(flow):  # the kernels standardise the frames themselves
                 return choose_candidates(first, second, flow, distance).long()
 
-        return plain.propagate_flow(
+        return reference.propagate_flow(
             first.float(),
             second.float(),
             flow,

@@ -2,17 +2,17 @@
 
 from torch import Tensor
 
-from midframe.models.flowsep.steps.alignment.plain import alignment
-from midframe.models.flowsep.steps.decoder_input.plain import decoder_input
-from midframe.models.flowsep.steps.downsampling.plain import downsample
-from midframe.models.flowsep.steps.fields.plain import decode_outputs
-from midframe.models.flowsep.steps.local_difference.plain import local_difference
-from midframe.models.flowsep.steps.propagation.plain import propagate_flow
-from midframe.models.flowsep.steps.synthesis.plain import synthesise
+from midframe.models.flowsep.steps.alignment.reference import alignment
+from midframe.models.flowsep.steps.decoder_input.reference import decoder_input
+from midframe.models.flowsep.steps.downsampling.reference import downsample
+from midframe.models.flowsep.steps.fields.reference import decode_outputs
+from midframe.models.flowsep.steps.local_difference.reference import local_difference
+from midframe.models.flowsep.steps.propagation.reference import propagate_flow
+from midframe.models.flowsep.steps.synthesis.reference import synthesise
 from midframe.ops.resampling import Resampling
 
 
-class PlainSteps:
+class ReferenceSteps:
     """See `Steps`. The other implementations inherit the steps that they do not implement."""
 
     def downsample(self, frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
