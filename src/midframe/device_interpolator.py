@@ -22,7 +22,7 @@ MIN_ALPHA = 1 / 65535
 MIN_TILE = 128
 """Side in pixels of the smallest tiles that are tried where memory is short."""
 
-Progress = Callable[[float], None]
+FractionProgress = Callable[[float], None]
 """Callback that receives the completed fraction of the work, up to 1."""
 FramesByTime = dict[Fraction, Tensor]
 """Frames (1, C, H, W) by their time, from 0 to 1."""
@@ -65,7 +65,7 @@ class DeviceInterpolator:
         second: Tensor,
         times: Sequence[float | Fraction],
         *,
-        progress: Progress | None = None,
+        progress: FractionProgress | None = None,
     ) -> list[Tensor]:
         """Interpolate the frames at several times between two frames; see
         `Interpolator.interpolate_many`.
@@ -104,7 +104,7 @@ class DeviceInterpolator:
         return [unpremultiply(frames[time]) for time in supported]
 
     def _interpolate(
-        self, frames: FramesByTime, times: Sequence[Fraction], progress: Progress | None
+        self, frames: FramesByTime, times: Sequence[Fraction], progress: FractionProgress | None
     ) -> FramesByTime:
         """Add the frames at `times` to `frames`, which holds those at 0 and 1."""
         if self.model.any_time:
@@ -135,7 +135,7 @@ class DeviceInterpolator:
 
     @torch.inference_mode()
     def _interpolate_each(
-        self, frames: FramesByTime, times: Sequence[Fraction], progress: Progress | None
+        self, frames: FramesByTime, times: Sequence[Fraction], progress: FractionProgress | None
     ) -> None:
         """Add the frames at `times` to `frames`, each interpolated from those at 0 and 1."""
         first, second = frames[Fraction(0)], frames[Fraction(1)]
@@ -147,7 +147,7 @@ class DeviceInterpolator:
             )
 
     def _interpolate_by_halving(
-        self, frames: FramesByTime, times: Sequence[Fraction], progress: Progress | None
+        self, frames: FramesByTime, times: Sequence[Fraction], progress: FractionProgress | None
     ) -> None:
         """Add the frames at `times`, and the intermediate ones that they need, to `frames`."""
         steps = halving_steps(times)
@@ -158,7 +158,9 @@ class DeviceInterpolator:
             )
 
     @torch.inference_mode()
-    def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
+    def middle(
+        self, first: Tensor, second: Tensor, progress: FractionProgress | None = None
+    ) -> Tensor:
         """Interpolate the middle frame of two frames (1, C, H, W) float32, clipped to [0, 1], or to
         the range of the frames if that is wider.
 
@@ -171,7 +173,7 @@ class DeviceInterpolator:
         ).clamp_(low, high)
 
     def _interpolate_tiles(
-        self, prepared: Any, like: Tensor, time: float, progress: Progress | None
+        self, prepared: Any, like: Tensor, time: float, progress: FractionProgress | None
     ) -> Tensor:
         """Interpolate a frame at a time, tile by tile, not clipped."""
         height, width = like.shape[2:]
@@ -220,7 +222,9 @@ def unpremultiply(frame: Tensor) -> Tensor:
     return torch.cat((frame[:, :3] / frame[:, 3:].clamp(min=MIN_ALPHA), frame[:, 3:]), dim=1)
 
 
-def scale_progress(progress: Progress | None, done: int, count: int) -> Progress | None:
+def scale_progress(
+    progress: FractionProgress | None, done: int, count: int
+) -> FractionProgress | None:
     """Return the progress callback for one of `count` equal steps, after `done` of them."""
     return (lambda fraction: progress((done + fraction) / count)) if progress else None
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midframe.device_interpolator import DeviceInterpolator, Progress
+from midframe.device_interpolator import DeviceInterpolator, FractionProgress
 from midframe.devices import choose_devices, choose_precision
 from midframe.errors import OptionError
 from midframe.media.pictures.images import Array
@@ -175,7 +175,7 @@ class Interpolator:
         second: Array,
         time: float | Fraction = Fraction(1, 2),
         *,
-        progress: Progress | None = None,
+        progress: FractionProgress | None = None,
     ) -> Array:
         """Interpolate the frame at one time between two frames; see `interpolate_many`."""
         return self.interpolate_many(first, second, [time], progress=progress)[0]
@@ -186,7 +186,7 @@ class Interpolator:
         second: Array,
         times: Sequence[float | Fraction],
         *,
-        progress: Progress | None = None,
+        progress: FractionProgress | None = None,
     ) -> list[Array]:
         """Interpolate the frames at several times between two frames.
 
@@ -217,7 +217,9 @@ class Interpolator:
             frames = here.interpolate(before, after, times, progress=progress)
             return [to_image(each, first.dtype) for each in frames]
 
-    def middle(self, first: Tensor, second: Tensor, progress: Progress | None = None) -> Tensor:
+    def middle(
+        self, first: Tensor, second: Tensor, progress: FractionProgress | None = None
+    ) -> Tensor:
         """See `DeviceInterpolator.middle`."""
         return self._replicas[0].middle(first, second, progress)
 

@@ -24,18 +24,18 @@ ESTIMATE_SECONDS = 1.0
 MOTION = 8
 """Pixels by which the second frame is shifted."""
 
-Progress = Callable[[str, str, float], None]
+SpeedProgress = Callable[[str, str, float], None]
 """Called with a model, a size and the measured frames per second."""
 
 
 def measure_speeds(
-    models: Iterable[str], progress: Progress | None = None, **options: Any
+    models: Iterable[str], progress: SpeedProgress | None = None, **options: Any
 ) -> dict[str, dict[str, float | None]]:
     """Measure how many frames per second models interpolate on this machine.
 
     Args:
         models: names or files of weights.
-        progress: see `Progress`.
+        progress: see `SpeedProgress`.
         options: of `Interpolator`.
 
     Returns:

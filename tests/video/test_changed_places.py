@@ -8,13 +8,13 @@ import pytest
 from helpers.video import Averager, Render
 
 from midframe.errors import VideoError
-from midframe.video.pipeline import Progress, interpolate_video
+from midframe.video.pipeline import VideoProgress, interpolate_video
 from midframe.video.segments import segments_folder
 
 PRECIOUS = "of another program"
 
 
-def at_frame(number: int, action: Callable[[], object]) -> Progress:
+def at_frame(number: int, action: Callable[[], object]) -> VideoProgress:
     """Return a callback that acts once, when a number of frames is finished."""
     acted = []
 
@@ -32,7 +32,7 @@ def test_a_file_that_appears_during_the_work_is_not_replaced(
 ) -> None:
     source, target = render_video(frames=4, sound=False), tmp_path / name
 
-    def convert(progress: Progress | None = None, *, resume: bool = False) -> int:
+    def convert(progress: VideoProgress | None = None, *, resume: bool = False) -> int:
         return interpolate_video(
             source, target, model=Averager(), overwrite=overwrite, resume=resume, progress=progress
         ).frames_out

@@ -20,7 +20,7 @@ from midframe.media.reading.sources import identity_of
 from midframe.options import InterpolationOptions, VideoOptions
 from midframe.outputs import check_output_folder, short_name
 from midframe.video.lock import FolderLock
-from midframe.video.pipeline import Progress, convert_video
+from midframe.video.pipeline import VideoProgress, convert_video
 from midframe.video.render_job import NetworkProperties, result_settings
 from midframe.video.report import VideoReport
 
@@ -162,7 +162,7 @@ class Batch:
             write_record(path, video.target, self._settings(video), report)
         return report
 
-    def render(self, video: BatchVideo, progress: Progress) -> VideoReport:
+    def render(self, video: BatchVideo, progress: VideoProgress) -> VideoReport:
         """Interpolate one video; the folder of its result exists."""
         return convert_video(
             video.source,

@@ -23,7 +23,7 @@ from midframe.cluster.storage import Storage, is_address
 from midframe.errors import VideoError
 from midframe.options import InterpolationOptions, VideoOptions
 from midframe.outputs import short_name
-from midframe.video.pipeline import Progress, render_result
+from midframe.video.pipeline import VideoProgress, render_result
 from midframe.video.render_job import NetworkProperties
 from midframe.video.report import VideoReport
 from midframe.video.sinks.targets import SegmentedTarget, target_for
@@ -135,7 +135,7 @@ class ClusterBatch(Batch):
         text, size = self.results.read_text(record), self.results.size(video.name)
         return parse_record(text, size, self._settings(video)) is not None
 
-    def render(self, video: BatchVideo, progress: Progress) -> VideoReport:
+    def render(self, video: BatchVideo, progress: VideoProgress) -> VideoReport:
         """Interpolate one video; the folder of its result exists."""
         target = target_for(video.target, self.options.encoding)
         assert isinstance(target, SegmentedTarget), "results of a batch are files"

@@ -14,7 +14,7 @@ from midframe.cluster.worker import PieceJob, finished_segments, segment_name
 from midframe.errors import ClusterError
 from midframe.options import VideoOptions
 from midframe.video.pieces import Piece, SegmentPlan, encoder_state, plan_segments
-from midframe.video.pipeline import Progress
+from midframe.video.pipeline import VideoProgress
 from midframe.video.plan import Extent
 from midframe.video.render_job import RenderJob
 from midframe.video.sinks.animation import AnimationSink
@@ -46,7 +46,7 @@ class ClusterRender:
     store: Storage
     options: VideoOptions
     count_pieces: Callable[[], int]
-    progress: Progress
+    progress: VideoProgress
 
     def __call__(self, render_job: RenderJob, sink: Sink) -> Extent:
         """Render and join all segments; those that are finished already are used."""

@@ -42,9 +42,8 @@ MAX_SHOWN = 5
 """Names in a message."""
 MOTION_EDGES = (0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 48)
 """Bins of the motion histogram, in pixels."""
-
-Progress = Callable[[int, int, str], None]
-"""Called with the number of files done, the number of files, and the name of the last file."""
+DatasetProgress = Callable[[int, int, str], None]
+"""Callback with the number of finished files, the number of files, and the name of the last one."""
 
 
 def create_dataset(
@@ -57,7 +56,7 @@ def create_dataset(
     sources: Iterable[Path] = (),
     workers: int | None = None,
     executor: Executor | None = None,
-    progress: Progress | None = None,
+    progress: DatasetProgress | None = None,
 ) -> dict[str, Any]:
     """Create a dataset from all videos under a folder, or resume an interrupted one.
 

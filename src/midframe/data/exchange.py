@@ -12,6 +12,7 @@ from typing import Any
 from midframe.data.aliases import split_folder
 from midframe.data.create import (
     SPLITS,
+    DatasetProgress,
     choose_held_out,
     create_folders,
     make_key,
@@ -39,9 +40,6 @@ FOLDERS = {
 SPLIT_FILE = "split.json"
 """Lists the split of each exported file by its name, for files moved to other folders."""
 
-Progress = Callable[[int, int, str], None]
-"""Called with the number of groups done, the number of groups, and the name of the last group."""
-
 
 @dataclass(frozen=True)
 class Group:
@@ -55,7 +53,11 @@ class Group:
 
 
 def import_dataset(
-    source: Path, out: Path, *, config: CreateConfig | None = None, progress: Progress | None = None
+    source: Path,
+    out: Path,
+    *,
+    config: CreateConfig | None = None,
+    progress: DatasetProgress | None = None,
 ) -> dict[str, Any]:
     """Create a dataset from TFRecord files or Vimeo-90K, or resume an interrupted import.
 
@@ -85,7 +87,7 @@ def import_dataset(
     return write_report(out)
 
 
-def export_dataset(dataset: Path, out: Path, *, progress: Progress | None = None) -> int:
+def export_dataset(dataset: Path, out: Path, *, progress: DatasetProgress | None = None) -> int:
     """Write each shard of a dataset as a TFRecord file, `out/SPLIT/SHARD.tfrecord`.
 
     Of samples with more than three frames, the first, the middle and the last frame are written.

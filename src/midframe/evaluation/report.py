@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from midframe.data.layouts import CENTRE, HALF, WHOLE, Scene
-from midframe.device_interpolator import Progress, scale_progress
+from midframe.device_interpolator import FractionProgress, scale_progress
 from midframe.errors import DatasetError
 from midframe.evaluation import motion_compensation
 from midframe.evaluation.figures import catch_write_errors
@@ -113,7 +113,7 @@ def evaluate(
     name: str = "model",
     minterpolate: bool = True,
     save: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: FractionProgress | None = None,
 ) -> Report:
     """Interpolate and score the frame between of every scene, at its time.
 

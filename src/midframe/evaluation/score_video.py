@@ -44,7 +44,8 @@ DEFAULT_FACTOR = 2
 """One of so many frames is kept by default."""
 WORST_FRAMES = 5
 """Number of the network's worst frames that are saved."""
-Progress = Callable[[float, float | None], None]
+ScoreProgress = Callable[[float, float | None], None]
+"""Callback with the number of source frames that were read, and their total if it is known."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def score_video(
     cut_threshold: float = DEFAULT_THRESHOLD,
     factor: int = DEFAULT_FACTOR,
     minterpolate: bool = True,
-    progress: Progress | None = None,
+    progress: ScoreProgress | None = None,
 ) -> VideoScores:
     """Drop frames of a video, interpolate them, and score them as `report` does.
 

@@ -30,7 +30,7 @@ from midframe.training.validation import evaluate_average, validate
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[dict[str, Any]], None]
+LogCallback = Callable[[dict[str, Any]], None]
 """Called with the log entry of some steps or of one validation."""
 
 LOG_EVERY = 20
@@ -40,7 +40,7 @@ CHECKPOINT_SECONDS = 300
 
 
 def train(
-    config: TrainConfig, run: Path, *, resume: bool = False, progress: Progress | None = None
+    config: TrainConfig, run: Path, *, resume: bool = False, progress: LogCallback | None = None
 ) -> dict[str, float]:
     """Train a network, or resume a run that was stopped.
 
@@ -115,7 +115,7 @@ class _Loop:
     objective: Any
     """The `Objective`, as Fabric wraps it."""
     optimiser: Any
-    progress: Progress | None
+    progress: LogCallback | None
     state: dict[str, Any] = field(
         default_factory=lambda: {"step": 0, "seconds": 0.0, "best": -math.inf}
     )

@@ -38,7 +38,7 @@ from midframe.video.report import VideoReport, frame_warnings
 from midframe.video.sinks.protocol import Conversion, Sink, Target, abort_on_error, lost_side_data
 from midframe.video.sinks.targets import target_for
 
-Progress = Callable[[float, float | None], None]
+VideoProgress = Callable[[float, float | None], None]
 """Callback with the number of finished source frames, fractional while a pair is interpolated, and
 their total if it is known."""
 
@@ -80,7 +80,7 @@ def interpolate_video(
     hwaccel: str | None = SourceOptions.hwaccel,
     overwrite: bool = False,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: VideoProgress | None = None,
 ) -> VideoReport:
     """Interpolate a video to another frame rate or to slow motion, with its other streams.
 
@@ -173,7 +173,7 @@ def convert_video(
     *,
     overwrite: bool = False,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: VideoProgress | None = None,
 ) -> VideoReport:
     """Interpolate a video with options in dataclasses; see `interpolate_video`."""
     return interpolate_source(
@@ -195,7 +195,7 @@ def interpolate_source(
     *,
     overwrite: bool = False,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: VideoProgress | None = None,
 ) -> VideoReport:
     """Interpolate a source into a target; see `interpolate_video`."""
     target.check(path, overwrite=overwrite, resume=resume)
@@ -281,7 +281,7 @@ def _log_plan(conversion: Conversion, sink: Sink) -> None:
 
 
 def _run(
-    render_job: RenderJob, sink: Sink, interpolator: Interpolator, progress: Progress | None
+    render_job: RenderJob, sink: Sink, interpolator: Interpolator, progress: VideoProgress | None
 ) -> Extent:
     """Render all frames and write them to the sink; return the extent of the result."""
 

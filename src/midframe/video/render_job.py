@@ -19,7 +19,7 @@ from midframe.video.channel import run_threads
 from midframe.video.duplicates import drop_duplicates
 from midframe.video.plan import Extent, Interval, PlanOptions
 from midframe.video.rendered_frame import RenderedFrame
-from midframe.video.renderer import Progress, Renderer
+from midframe.video.renderer import Renderer, RenderProgress
 from midframe.video.report import VideoReport
 from midframe.video.sinks.protocol import Conversion, Target
 from midframe.video.timeline import choose_timeline
@@ -78,7 +78,7 @@ class RenderJob:
         *,
         finished: int = 0,
         end: int | None = None,
-        progress: Progress | None = None,
+        progress: RenderProgress | None = None,
     ) -> None:
         """Render the frames of the result, in three threads and a pool of workers.
 

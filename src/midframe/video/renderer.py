@@ -22,7 +22,7 @@ from midframe.video.samples import Samples, blended_frame, interpolated_frame
 
 MAX_FRAMES_PER_JOB = 8
 """Maximum number of frames that a worker interpolates in one job, to limit memory."""
-Progress = Callable[[float], None]
+RenderProgress = Callable[[float], None]
 """Callback with the number of finished source frames, fractional while a pair is interpolated."""
 FrameTimes = Callable[[Frame], tuple[Fraction, Fraction]]
 """Returns start and end of a source frame, in seconds."""
@@ -76,7 +76,7 @@ class Renderer:
         overlays: keep static areas, including overlays in front of a moving image.
         finished: number of segments that exist already; their frames are not rendered.
         end: number of the segment before which the work ends; None for the end of the result.
-        progress: see `Progress`.
+        progress: see `RenderProgress`.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Renderer:
         overlays: bool = True,
         finished: int = 0,
         end: int | None = None,
-        progress: Progress | None = None,
+        progress: RenderProgress | None = None,
     ) -> None:
         self.workers = workers
         self.interpolator = interpolator

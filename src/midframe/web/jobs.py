@@ -35,7 +35,7 @@ class QueueFullError(MidframeError):
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """The progress of a job."""
 
     done: float = 0.0
@@ -83,10 +83,10 @@ class Job:
         return self._finished.is_set()
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> JobProgress:
         """Return the progress."""
         rate = self._pace.rate(time.monotonic())
-        return Progress(self._done, self._total, rate, self._picture)
+        return JobProgress(self._done, self._total, rate, self._picture)
 
     def report(self, done: float, total: float | None) -> None:
         """Report progress.

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from midframe.device_interpolator import DeviceInterpolator, Progress
+from midframe.device_interpolator import DeviceInterpolator, FractionProgress
 from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import Array
 from midframe.speeds import ESTIMATE_SECONDS, make_frames, measure_rate
@@ -134,7 +134,7 @@ class WatchedDeviceInterpolator(DeviceInterpolator):
         second: Tensor,
         times: Sequence[float | Fraction],
         *,
-        progress: Progress | None = None,
+        progress: FractionProgress | None = None,
     ) -> list[Tensor]:
         """See `DeviceInterpolator`."""
 
