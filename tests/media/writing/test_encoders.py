@@ -263,6 +263,23 @@ def test_ffv1_keeps_every_bit_of_a_sample(given: str, chosen: str) -> None:
     assert choose_pixel_format(encoder, picture, colour_of(picture)) == chosen
 
 
+@pytest.mark.parametrize(
+    ("codec", "given", "chosen"),
+    [
+        ("libx264", "yuv444p12le", "yuv444p10le"), ("libx264", "yuva444p12le", "yuv444p10le"),
+        ("libx264", "yuv422p12le", "yuv422p10le"), ("libx264", "yuyv422", "yuv422p"),
+        ("libx264", "nv24", "yuv444p"), ("libx264", "yuv411p", "yuv420p"),
+        ("libx264", "rgb24", "yuv420p"), ("libx264", "gray12le", "yuv420p10le"),
+        ("libx265", "nv16", "yuv422p"), ("prores_ks", "yuv444p", "yuv444p10le"),
+        ("libsvtav1", "yuv444p12le", "yuv420p10le"), ("ffv1", "y210le", "yuv422p10le"),
+    ],
+)  # fmt: skip
+def test_encoders_keep_as_much_chroma_as_they_can(codec: str, given: str, chosen: str) -> None:
+    picture = av.VideoFrame(96, 64, given)
+    encoder = av.Codec(codec, "w")
+    assert choose_pixel_format(encoder, picture, colour_of(picture)) == chosen
+
+
 def test_hevc_of_a_source_with_alpha_is_opaque(tmp_path: Path) -> None:
     frames = [Image.new("RGBA", (64, 48), (200, 20 * n, 0, 255 * (n % 2))) for n in range(4)]
     source = tmp_path / "in.gif"

@@ -187,11 +187,11 @@ def h264_playback_warning(encoder: str, pixel_format: str) -> str | None:
     form = av.VideoFormat(pixel_format)
     if encoder != "libx264":
         return None
-    if bit_depth(form) > 8:
-        return "many devices do not play H.264 of 10 bits: --codec hevc is played by more"
     if form.name.startswith(("yuv422", "yuv444")):
         return (
             f"many devices do not play H.264 of 4:{form.name[4]}:{form.name[5]}: for them, convert "
             "the source to 4:2:0 of an even size"
         )
+    if bit_depth(form) > 8:
+        return "many devices do not play H.264 of 10 bits: --codec hevc is played by more"
     return None

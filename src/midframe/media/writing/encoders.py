@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.codec import find_best_pix_fmt_of_list
 from av.codec.context import Flags
 
 from midframe.errors import VideoError
@@ -19,7 +20,7 @@ from midframe.media.containers import (
     default_codec,
     supported_codecs,
 )
-from midframe.media.pixel_formats import has_alpha, is_rgb
+from midframe.media.pixel_formats import bit_depth, has_alpha, is_rgb
 from midframe.media.writing.codecs import ENCODERS, encoder_name
 from midframe.media.writing.encoder_options import (
     QUIET_OPTIONS,
@@ -278,7 +279,8 @@ def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colou
     if odd_size and encoder.name != LOSSLESS:  # subsampled chroma needs an even size
         candidates += FULL_CHROMA_FORMATS[colour.high_bit_depth]
     else:
-        candidates = [own, *candidates, *COMMON_FORMATS[colour.high_bit_depth]]
+        nearest = _nearest_format(picture.format, supported, colour.high_bit_depth)
+        candidates = [own, *candidates, *nearest, *COMMON_FORMATS[colour.high_bit_depth]]
     usable = [name for name in candidates if name in supported and not is_rgb(av.VideoFormat(name))]
     if not usable:
         raise VideoError(
@@ -286,6 +288,21 @@ def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colou
             "--codec"
         )
     return usable[0]
+
+
+def _nearest_format(
+    source: av.VideoFormat, supported: list[str], high_bit_depth: bool
+) -> list[str]:
+    """Return the opaque format that keeps most of a source with 4:2:2 or 4:4:4 chroma, by FFmpeg's
+    measure, in a list that is empty for other sources."""
+    chroma = source.chroma_width(64), source.chroma_height(64)
+    if is_rgb(source) or len(source.components) < 3 or chroma not in ((64, 64), (32, 64)):
+        return []
+    formats = [av.VideoFormat(name) for name in supported if not name.startswith("yuvj")]
+    opaque = [each for each in formats if not is_rgb(each) and not has_alpha(each)]
+    same_depth = [each for each in opaque if (bit_depth(each) > 8) == high_bit_depth]
+    best, _ = find_best_pix_fmt_of_list(same_depth or opaque, source)
+    return [best.name] if best else []
 
 
 def with_fixed_threads(encoding: Encoding) -> Encoding:
