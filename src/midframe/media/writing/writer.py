@@ -93,7 +93,7 @@ class VideoWriter:
         self.encoding = encoding
         self.span = span
         self.slow = slow
-        self._encodes = template is None
+        self._has_encoder = template is None
         self.converted: list[str] = []
         """Descriptions of the converted streams and their conversion."""
         self.dropped: list[str] = []
@@ -192,7 +192,7 @@ class VideoWriter:
             VideoError: the file cannot be written.
             SourceError: other streams are damaged, and the source is read with `strict`.
         """
-        if self._encodes:
+        if self._has_encoder:
             self._mux(self.stream.encode(None))
         try:
             self.stream_writer.flush()
@@ -205,7 +205,7 @@ class VideoWriter:
             self.container.close()
             if self.container.format.name in ("mp4", "mov"):
                 disable_texts(self.unfinished, shown)
-                if not self._encodes:
+                if not self._has_encoder:
                     hide_apple_boxes(self.unfinished)
             self._write_sample_aspect_ratio()
             self.unfinished.replace(self.path)
@@ -239,7 +239,7 @@ class VideoWriter:
         options = dict(CONTAINER_OPTIONS.get(suffix, {}))
         if form in ("mp4", "mov") and needs_apple_format(self.source_metadata):
             options["movflags"] += "+use_metadata_tags"
-        if not self._encodes:
+        if not self._has_encoder:
             # the boxes of spherical videos are not part of the MP4 standard
             options["strict"] = "unofficial"
         try:
