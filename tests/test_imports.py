@@ -47,7 +47,7 @@ VIDEO = (
     ),
     ("ghosts", "lookup", "plan", "rendered_frame", "segments"),
     ("samples",),
-    ("report",),
+    ("compilation", "report"),
     ("playback_check", "renderer"),
     ("sinks",),
     ("conversion_checks", "render_job"),

@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     found = tmp_path / "cache" / native_cache.FOLDER
     monkeypatch.setenv(native_cache.VARIABLE, str(found.parent))
     monkeypatch.setattr(native_cache, "_failed", Event())
-    for function in (open_cache, native_cache._load_runtime):
+    for function in (open_cache, native_cache._load_runtime_once):
         function.cache_clear()
     libraries = open_cache()
     if libraries and not _runtime:
@@ -54,7 +54,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             (found / name).write_bytes(content)
             (found / name).chmod(0o600)
     yield found
-    for function in (open_cache, native_cache._load_runtime):
+    for function in (open_cache, native_cache._load_runtime_once):
         function.cache_clear()
 
 
@@ -100,7 +100,7 @@ def test_a_pipeline_is_compiled_once_and_loaded_afterwards(
     assert len(compiled) == 1
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
-    native_cache._load_runtime.cache_clear()
+    native_cache._load_runtime_once.cache_clear()
     loaded = new_pipeline()
     run(loaded)
     assert isinstance(loaded._load(), NativeFunction)
@@ -138,7 +138,7 @@ def test_damaged_libraries_are_compiled_again(folder: Path, compiled: list[str])
         damaged.write_bytes(path.read_bytes()[:-100])
         damaged.chmod(0o600)
         damaged.replace(path)
-    native_cache._load_runtime.cache_clear()
+    native_cache._load_runtime_once.cache_clear()
     run(new_pipeline())
     assert len(compiled) == 2
     assert len(list(folder.glob("*.so"))) == 2
@@ -151,7 +151,7 @@ def test_libraries_that_others_can_write_to_are_not_loaded(
     run(new_pipeline())
     for path in folder.iterdir():
         path.chmod(0o666)
-    native_cache._load_runtime.cache_clear()
+    native_cache._load_runtime_once.cache_clear()
     run(new_pipeline())
     assert len(compiled) == 2
 
@@ -233,7 +233,7 @@ def test_the_libraries_that_were_not_used_for_the_longest_time_are_deleted(
     left = set(folder.glob("*.so"))
     assert len(left) == 3
     assert len(left & before) == 2
-    native_cache._load_runtime.cache_clear()
+    native_cache._load_runtime_once.cache_clear()
     run(new_pipeline("three"))
 
 

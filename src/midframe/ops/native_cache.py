@@ -15,15 +15,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event, RLock
+from threading import Event, Lock
 from typing import Any
 
 import halide as hl
+
+from midframe.ops.native_compiler import compile_pipeline, compile_runtime
 
 VARIABLE = "MIDFRAME_CACHE"
 """Environment variable with the folder; empty for none."""
@@ -72,14 +76,17 @@ class LibraryCache:
         return None
 
     def add(
-        self, key: str, write_object: Callable[[Path], None], libraries: Sequence[Path] = ()
+        self,
+        key: str,
+        write_object: Callable[[Path], None],
+        load_libraries: Callable[[], Sequence[Path]] = tuple,
     ) -> Path:
         """Link an object file to a library, which appears when it is complete.
 
         Args:
             key: of the library.
             write_object: writes the object file.
-            libraries: other libraries that it needs.
+            load_libraries: returns other libraries that it needs, when the object file is written.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -90,6 +97,7 @@ class LibraryCache:
             target = Path(name) / "pipeline.so"
             _check_space(Path(name) / "space")
             write_object(source)
+            libraries = load_libraries()
             files = map(str, (target, source, *libraries))
             command = [self.linker, "-shared", "-o", *files, *LINK_OPTIONS]
             subprocess.run(command, check=True, capture_output=True, timeout=LINK_SECONDS)
@@ -100,7 +108,10 @@ class LibraryCache:
         return path
 
     def _limit_size(self, keep: set[Path]) -> None:
-        files = [(path.stat(), path) for path in self.folder.glob("*.so")]
+        files = []
+        for path in self.folder.glob("*.so"):
+            with suppress(FileNotFoundError):  # another process has deleted it
+                files.append((path.stat(), path))
         total = sum(facts.st_size for facts, _ in files)
         for facts, path in sorted(files, key=lambda each: each[0].st_mtime):
             if total > MAX_BYTES and path not in keep:
@@ -131,8 +142,7 @@ class NativeFunction:
             raise hl.HalideError(f"error {status}: {'; '.join(_errors)}")
 
 
-_loading = RLock()
-"""Halide keeps other threads from running Python while it compiles to a file."""
+_loading_runtime = Lock()
 _failed = Event()
 """Set when a library could not be made or loaded, so that it is not tried for each pipeline."""
 _errors: list[str] = []
@@ -153,25 +163,18 @@ def load_pipeline(
         None if libraries cannot be compiled here; the reason is logged at debug level.
     """
     libraries = open_cache()
-    if libraries is None or result.outputs() != 1:
+    if libraries is None or result.outputs() != 1 or _failed.is_set():
         return None
-    with _loading:
-        return None if _failed.is_set() else _load(libraries, identity, result, arguments)
-
-
-def _load(
-    libraries: LibraryCache, identity: tuple[str, ...], result: Any, arguments: Sequence[Any]
-) -> NativeFunction | None:
     try:
-        runtime = _load_runtime(libraries)
-        key = _key(*identity)
-        path = libraries.find(key) or libraries.add(
-            key,
-            lambda target: result.compile_to_object(
-                str(target), list(arguments), SYMBOL, hl.Target(f"{_target()}-no_runtime")
-            ),
-            [runtime],
-        )
+        with ThreadPoolExecutor(1) as background:
+            runtime = background.submit(_load_runtime, libraries)
+            key, target = _key(*identity), f"{_target()}-no_runtime"
+            path = libraries.find(key) or libraries.add(
+                key,
+                lambda source: compile_pipeline(source, result, arguments, SYMBOL, target),
+                lambda: [runtime.result()],
+            )
+            runtime.result()
         return NativeFunction(path, [_type_of(each) for each in arguments])
     except (OSError, subprocess.SubprocessError) as error:
         log.debug("pipelines are compiled in memory: %s", error)
@@ -200,12 +203,17 @@ def open_cache() -> LibraryCache | None:
     return LibraryCache(folder, linker)
 
 
-@cache
 def _load_runtime(libraries: LibraryCache) -> Path:
     """Load the runtime that all pipelines share: threads, memory and errors."""
+    with _loading_runtime:
+        return _load_runtime_once(libraries)
+
+
+@cache
+def _load_runtime_once(libraries: LibraryCache) -> Path:
     key = _key("runtime")
     path = libraries.find(key) or libraries.add(
-        key, lambda target: hl.compile_standalone_runtime(str(target), hl.Target(_target()))
+        key, lambda source: compile_runtime(source, _target())
     )
     runtime = ctypes.CDLL(str(path))
     runtime.halide_set_error_handler(_note_error)
