@@ -19,8 +19,10 @@ import halide as hl
 COMPILE_SECONDS = 600
 """Seconds after which a process is ended."""
 
-_processes = BoundedSemaphore(os.cpu_count() or 1)
-"""Limits the number of processes."""
+MAX_PROCESSES = 4
+"""Maximum number of processes at the same time; each needs a quarter of a gigabyte."""
+
+_processes = BoundedSemaphore(min(MAX_PROCESSES, os.cpu_count() or 1))
 _compiling = Lock()
 """Held while this process compiles."""
 
