@@ -823,8 +823,8 @@ def test_some_batches_are_processed_at_half_resolution(long_samples: Path, tmp_p
 
 @pytest.mark.slow
 def test_two_processes_learn_the_weights_of_one(dataset: Path, tmp_path: Path) -> None:
-    """torchrun starts both processes, as on several machines; the mean of the gradients of the halves
-    of a batch is the gradient of the batch."""
+    """torchrun starts both processes, as on several machines; the mean of the gradients of both
+    halves of a batch is that of the batch."""
     settings = asdict(toy(dataset, steps=4, evaluate_every=4))
     for name, devices, launcher in (
         ("one", 1, []),
