@@ -78,8 +78,8 @@ def render_sources(folder: Path) -> list[Path]:
     from helpers.video import Averager
 
     paths = [
-        render(film, folder)
-        for name, film in FILMS.items()
+        render(source, folder)
+        for name, source in FILMS.items()
         if name in ("plain", "matroska", "quicktime", "webm")
     ]
     paths += [render(FILMS[name], folder) for name in ("avi", "transport stream")]

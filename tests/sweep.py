@@ -50,8 +50,8 @@ MIN_AMPLITUDE = 0.05
 
 @dataclass(frozen=True)
 class Measurement:
-    """The sound of a file, measured by ffmpeg and ffprobe; times in seconds, relative to start or end
-    of the video."""
+    """The sound of a file, measured by ffmpeg and ffprobe; times in seconds, relative to the start
+    or the end of the video."""
 
     codec: str
     channels: int

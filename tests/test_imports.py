@@ -143,16 +143,16 @@ FORBIDDEN = {
 
 def imported_components(path: Path) -> set[str]:
     """Return the components of midframe that a file imports."""
-    found: set[str] = set()
+    components: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        found |= {
+        components |= {
             name.split(".")[1] if "." in name else "midframe"
             for name in names
             if name.partition(".")[0] == "midframe"
         }
-    return found
+    return components
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -165,13 +165,13 @@ def imported_modules(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom)
     ]
     hints = {node.module or "" for node in typing}
-    found: set[str] = set()
+    imports: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module not in hints:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            imports |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return {name for name in found if name.startswith("midframe.")}
+            imports |= {alias.name for alias in node.names}
+    return {name for name in imports if name.startswith("midframe.")}
 
 
 def components() -> dict[str, list[Path]]:
@@ -185,9 +185,11 @@ def test_imports_point_one_way() -> None:
     for component, paths in components().items():
         assert paths, component
         for path in paths:
-            found = imported_components(path)
+            imports = imported_components(path)
             allowed = {name[1:] for name in FORBIDDEN[component] if name.startswith("-")}
-            wrong = found - allowed if "*" in FORBIDDEN[component] else found & FORBIDDEN[component]
+            wrong = (
+                imports - allowed if "*" in FORBIDDEN[component] else imports & FORBIDDEN[component]
+            )
             assert not wrong, f"{path} imports {wrong}"
 
 
@@ -203,8 +205,8 @@ def imported_from(package: str, path: Path) -> set[str]:
 
 def names_in(folder: Path) -> set[str]:
     """Return the modules and packages in a folder."""
-    found = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    return found | {path.parent.name for path in folder.glob("*/__init__.py")}
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    return modules | {path.parent.name for path in folder.glob("*/__init__.py")}
 
 
 def check_layers(package: str, layers: Sequence[Collection[str]]) -> None:
@@ -249,12 +251,12 @@ def test_the_steps_of_flowsep_do_not_import_each_other() -> None:
     assert len(folders) == 7
     for path in steps.glob("*/*.py"):
         prefix = "midframe.models.flowsep.steps."
-        found = {
+        steps_imported = {
             name.removeprefix(prefix).split(".")[0]
             for name in imported_modules(path)
             if name.startswith(prefix)
         }
-        assert found <= {path.parent.name}, path
+        assert steps_imported <= {path.parent.name}, path
         if path.stem == "reference":
             assert not {
                 name for name in imported_modules(path) if "halide" in name or "triton" in name
@@ -280,8 +282,8 @@ def test_implementations_are_imported_by_literal_names() -> None:
 
 
 def test_only_the_page_and_its_server_import_gradio() -> None:
-    found = [path.stem for path in PACKAGE.rglob("*.py") if "import gradio" in path.read_text()]
-    assert sorted(found) == ["page", "server"]
+    modules = [path.stem for path in PACKAGE.rglob("*.py") if "import gradio" in path.read_text()]
+    assert sorted(modules) == ["page", "server"]
 
 
 def test_only_components_of_extras_import_libraries_of_extras() -> None:
@@ -311,12 +313,12 @@ def test_only_components_of_extras_import_libraries_of_extras() -> None:
 
 
 def test_only_three_modules_import_ray() -> None:
-    found = [
+    modules = [
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         if re.search(r"^\s*(import|from) ray\b", path.read_text(), re.MULTILINE)
     ]
-    assert sorted(found) == [f"cluster/{name}.py" for name in ("connection", "executor", "pool")]
+    assert sorted(modules) == [f"cluster/{name}.py" for name in ("connection", "executor", "pool")]
 
 
 def test_only_the_command_line_imports_the_package_itself() -> None:

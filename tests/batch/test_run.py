@@ -223,10 +223,10 @@ def test_watch_waits_for_a_missing_folder(tmp_path: Path, caplog: pytest.LogCapt
     results = iter([VideoError("in is not a folder")] * 3 + [[video]] * 3)
 
     def find() -> list[BatchVideo]:
-        found = next(results)
-        if isinstance(found, VideoError):
-            raise found
-        return found
+        result = next(results)
+        if isinstance(result, VideoError):
+            raise result
+        return result
 
     assert next(watch(find, settle=0.0, poll=0.01)) == video
     assert caplog.text.count("in is not a folder; still waiting") == 1

@@ -35,7 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[InterpolationOptions, VideoOptions]]:
     """Record the options of each conversion instead of converting."""
-    found: list[Any] = []
+    recorded: list[Any] = []
 
     def convert(
         source: Path,
@@ -44,19 +44,19 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[InterpolationOptions, Vi
         options: VideoOptions,
         **_: Any,
     ) -> VideoReport:
-        found.append((interpolation, options))
+        recorded.append((interpolation, options))
         return VideoReport(already_complete=True)
 
     monkeypatch.setattr("midframe.video.pipeline.convert_video", convert)
-    return found
+    return recorded
 
 
 def list_commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Return the names of all commands and subcommands."""
-    found = [path]
+    commands = [path]
     for name, command in getattr(group, "commands", {}).items():
-        found += list_commands(command, (*path, name))
-    return found
+        commands += list_commands(command, (*path, name))
+    return commands
 
 
 @pytest.mark.parametrize("arguments", list_commands(get_command(app)), ids=" ".join)
@@ -95,9 +95,9 @@ def test_option_names_are_unique_within_a_command(arguments: tuple[str, ...]) ->
 
 
 def test_global_options_are_accepted_after_the_command() -> None:
-    given = ["video", "in.mp4", "-q", "--log-file", "a.log", "--config=c.toml", "--crf", "20"]
+    arguments = ["video", "in.mp4", "-q", "--log-file", "a.log", "--config=c.toml", "--crf", "20"]
     expected = ["-q", "--log-file", "a.log", "--config=c.toml", "video", "in.mp4", "--crf", "20"]
-    assert move_global_options_first(given) == expected
+    assert move_global_options_first(arguments) == expected
     assert move_global_options_first(["video", "--", "-q"]) == ["video", "--", "-q"]
 
 
@@ -217,8 +217,8 @@ def test_fps_on_the_command_line_overrides_a_factor_in_the_configuration(
     (home / "config.toml").write_text("[video]\nfactor = 2.5\n")
     assert run("video", source, "--fps", 60)[0] == 0
     assert run("video", source)[0] == 0
-    found = [(options.retiming.factor, options.retiming.fps) for _, options in jobs]
-    assert found == [(None, 60), (2.5, None)]
+    retimings = [(options.retiming.factor, options.retiming.fps) for _, options in jobs]
+    assert retimings == [(None, 60), (2.5, None)]
     assert run("video", source, "--fps", 60, "--factor", 2)[0] == 1
 
 
@@ -250,15 +250,15 @@ def test_an_invalid_configuration_is_refused_with_the_valid_choices(
 def test_a_configuration_may_have_a_bom_crlf_and_toml_times(tmp_path: Path) -> None:
     text = '\ufeff[video]\r\nstart = 00:01:30\r\nencoder-option = "tune=film"\r\nmute = true\r\n'
     (tmp_path / "c.toml").write_bytes(text.encode())
-    found = load_defaults(tmp_path / "c.toml", get_command(app))["video"]
-    assert found == {"start": "00:01:30", "encoder_option": ["tune=film"], "mute": True}
+    defaults = load_defaults(tmp_path / "c.toml", get_command(app))["video"]
+    assert defaults == {"start": "00:01:30", "encoder_option": ["tune=film"], "mute": True}
 
 
 def test_top_level_keys_apply_to_the_commands_of_groups_too(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("per-clip = 3\n[dataset.create]\ndrawings = 2\n")
-    found = load_defaults(tmp_path / "c.toml", get_command(app))
-    assert found["dataset"]["create"] == {"per_clip": 3, "drawings": 2}
-    assert "per_clip" not in found["video"]
+    defaults = load_defaults(tmp_path / "c.toml", get_command(app))
+    assert defaults["dataset"]["create"] == {"per_clip": 3, "drawings": 2}
+    assert "per_clip" not in defaults["video"]
 
 
 def test_an_unreadable_or_missing_home_folder_gives_no_configuration(
@@ -291,8 +291,8 @@ def test_quality_changes_only_defaults(
     (home / "config.toml").write_text('[video]\nquality = "best"\ncrf = 21\n')
     assert run("video", source)[0] == 0
     assert run("video", source, "--quality", "draft")[0] == 0
-    found = [(each.model, each.ensemble, options.encoding.crf) for each, options in jobs]
-    assert found == [
+    settings = [(each.model, each.ensemble, options.encoding.crf) for each, options in jobs]
+    assert settings == [
         ("flowsep-small", 1, 23),
         ("flowsep", 4, 20),
         ("flowsep", 4, 21),

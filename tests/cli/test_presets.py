@@ -28,14 +28,14 @@ def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Record the options of each conversion instead of converting."""
-    found: list[Any] = []
+    recorded: list[Any] = []
 
     def convert(_: Path, __: Path, *options: Any, **___: Any) -> VideoReport:
-        found.append(options)
+        recorded.append(options)
         return VideoReport(already_complete=True)
 
     monkeypatch.setattr("midframe.video.pipeline.convert_video", convert)
-    return found
+    return recorded
 
 
 @pytest.fixture
@@ -64,11 +64,11 @@ def test_the_command_line_overrides_a_preset_and_a_preset_the_configuration(
     assert run("video", source, "--preset-file", preset, "--crf", 33)[0] == 0
     assert run("video", source, "--factor", 4, "--preset-file", preset)[0] == 0
     assert [each.model for each, _ in jobs] == ["sepconv"] * 3
-    found = [
+    results = [
         (each.retiming.factor, each.retiming.fps, each.encoding.crf, each.encoding.mute)
         for _, each in jobs
     ]
-    assert found == [(None, 50, 22, True), (None, 50, 33, True), (4, None, 22, True)]
+    assert results == [(None, 50, 22, True), (None, 50, 33, True), (4, None, 22, True)]
 
 
 @pytest.mark.parametrize("quality_first", [True, False])

@@ -58,10 +58,10 @@ def test_headings_of_scores_are_not_cut_at_80_columns(
 def test_a_resumed_training_uses_the_settings_of_its_run(
     run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[tuple[TrainConfig, Path, bool]] = []
+    calls: list[tuple[TrainConfig, Path, bool]] = []
 
     def train(config: TrainConfig, folder: Path, *, resume: bool, progress: object) -> dict:
-        given.append((config, folder, resume))
+        calls.append((config, folder, resume))
         return {"patch_psnr": 1.0}
 
     monkeypatch.setattr("midframe.training.loop.train", train)
@@ -75,7 +75,7 @@ def test_a_resumed_training_uses_the_settings_of_its_run(
     assert "resuming with the settings in runs/a/config.json, not in a.toml" in errors
     assert run("train", "--resume", "--run", "runs/a", "--set", "steps=40")[0] == 0
     folder = Path("runs/a")
-    assert given == [(config, folder, True), (replace(config, steps=40), folder, True)]
+    assert calls == [(config, folder, True), (replace(config, steps=40), folder, True)]
     for arguments in (["--resume"], ["--run", "runs/a"]):
         status, _, errors = run("train", *arguments)
         assert (status, "CONFIG.toml is missing" in errors) == (1, True)

@@ -121,15 +121,15 @@ def test_invalid_arguments_are_refused_before_pytorch_is_imported(
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Pipeline]:
     """Record the Halide pipelines that run, in order."""
-    found: list[Pipeline] = []
+    recorded: list[Pipeline] = []
     run = Pipeline.__call__
 
     def record(self: Pipeline, *values: Any) -> None:
-        found.append(self)
+        recorded.append(self)
         run(self, *values)
 
     monkeypatch.setattr(Pipeline, "__call__", record)
-    return found
+    return recorded
 
 
 def test_a_single_pair_of_small_frames_compiles_nothing(

@@ -71,8 +71,8 @@ def test_the_result_of_the_current_folder_is_written_next_to_it(
     context = typer.Context(typer.main.get_command(cli.app).commands["video"])
     request = read_video_options(context)
     for name, target in ((".", "frames/inner-x2"), ("..", "frames-x2")):  # folders of images
-        found = video_commands.default_target(Path(name), request)
-        assert found.resolve() == tmp_path / target
+        default = video_commands.default_target(Path(name), request)
+        assert default.resolve() == tmp_path / target
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,8 @@ def s3() -> Iterator[str]:
             patch.setenv(name, value)
         import s3fs
 
-        s3fs.S3FileSystem().mkdir("films")
-        yield "s3://films"
+        s3fs.S3FileSystem().mkdir("videos")
+        yield "s3://videos"
     server.stop()
 
 

@@ -47,14 +47,14 @@ def check_equal(first: Path, second: Path) -> None:
 
 def rendering_processes() -> list[int]:
     """Return the ids of the worker processes that render, by the titles that Ray gives them."""
-    found = []
+    processes = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if b"ray::Worker.render" in path.read_bytes():
-                found.append(int(path.parent.name))
+                processes.append(int(path.parent.name))
         except OSError:
             continue  # it has just ended
-    return found
+    return processes
 
 
 def machine_of(machines: Any, process: int) -> Any:
@@ -171,18 +171,18 @@ def test_videos_of_an_s3_storage_are_read_and_written_there(
     import s3fs
 
     system = s3fs.S3FileSystem(use_listings_cache=False)
-    system.put_file(str(source), "films/in/sub/a.mp4")
-    system.pipe_file("films/in/bad.mp4", b"no video")
+    system.put_file(str(source), "videos/in/sub/a.mp4")
+    system.pipe_file("videos/in/bad.mp4", b"no video")
     results = run_batch(pool, f"{s3}/in", f"{s3}/out")
     assert {each.video.name: each.status for each in results} == {
         "bad.mp4": "failed",
         "sub/a.mp4": "done",
     }, results
-    assert sorted(system.find("films/out")) == [
-        "films/out/.midframe/sub/a.mp4.json",
-        "films/out/sub/a.mp4",
+    assert sorted(system.find("videos/out")) == [
+        "videos/out/.midframe/sub/a.mp4.json",
+        "videos/out/sub/a.mp4",
     ]
-    system.get_file("films/out/sub/a.mp4", str(tmp_path / "a.mp4"))
+    system.get_file("videos/out/sub/a.mp4", str(tmp_path / "a.mp4"))
     check_equal(tmp_path / "a.mp4", expected)
     again = run_batch(pool, f"{s3}/in/", f"{s3}/out/")
     assert {each.video.name: each.status for each in again} == {

@@ -56,6 +56,6 @@ def test_an_unknown_protocol_is_reported() -> None:
 
 
 def test_addresses_are_distinguished_from_folders() -> None:
-    assert is_address("s3://films/in")
-    assert not is_address("file:///films")
-    assert not is_address("films/in")
+    assert is_address("s3://videos/in")
+    assert not is_address("file:///videos")
+    assert not is_address("videos/in")

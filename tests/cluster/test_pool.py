@@ -42,7 +42,7 @@ def pool_without_workers(size: int) -> Any:
     return pool
 
 
-def test_a_worker_that_cannot_load_the_network_is_left_out_of_the_pool() -> None:
+def test_the_pool_works_if_one_worker_cannot_load_the_network() -> None:
     pool = pool_without_workers(2)
     pool._refuse(ClusterError("weights are missing"))
     properties = ReportedNetwork("1a", None, InterpolationOptions())

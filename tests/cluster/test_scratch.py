@@ -34,11 +34,11 @@ def test_only_copies_of_the_newest_sources_are_kept(
     tmp_path: Path, temporary: Path, s3: str
 ) -> None:
     scratch, storage = Scratch(), Storage(f"{s3}/scratch")
-    (tmp_path / "a").write_bytes(b"film")
+    (tmp_path / "a").write_bytes(b"video")
     names = [f"{number}.mp4" for number in range(MAX_SOURCES + 2)]
     for name in names:
         storage.upload(tmp_path / "a", name)
-        assert scratch.source(f"{s3}/scratch/{name}").read_bytes() == b"film"
+        assert scratch.source(f"{s3}/scratch/{name}").read_bytes() == b"video"
         scratch.source(f"{s3}/scratch/{names[0]}")
     kept = sorted(path.name for path in scratch.folder.rglob("*.mp4"))
     assert kept == [names[0], names[-1]]
@@ -49,12 +49,12 @@ def test_only_copies_of_the_newest_sources_are_kept(
 def test_folders_of_killed_processes_are_deleted_and_those_of_others_kept(temporary: Path) -> None:
     code = (
         "import os, signal; from midframe.cluster.scratch import Scratch; "
-        "(Scratch().folder / 'left').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+        "(Scratch().folder / 'remaining').touch(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     open_scratch = Scratch()
     subprocess.run([sys.executable, "-c", code], check=False)
-    assert len(list(temporary.rglob("left"))) == 1
+    assert len(list(temporary.rglob("remaining"))) == 1
     Scratch().close()
-    assert not list(temporary.rglob("left"))
+    assert not list(temporary.rglob("remaining"))
     assert open_scratch.folder.is_dir()
     open_scratch.close()

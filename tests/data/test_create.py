@@ -161,12 +161,12 @@ def test_photographs_are_rendered_to_synthetic_samples(clips: Path, tmp_path: Pa
     (folder / "b.jpg").write_text("no image")
     config = replace(SMALL, per_photograph=5)
     report = create_dataset(clips, tmp_path / "set", config, photographs=folder, workers=1)
-    found = {file["file"]: file for file in report["files"]}
-    assert 0 < found["a.png"]["samples"] <= 5
-    assert (found["b.jpg"]["samples"], found["b.jpg"]["error"]) == (0, "cannot be read")
+    files = {file["file"]: file for file in report["files"]}
+    assert 0 < files["a.png"]["samples"] <= 5
+    assert (files["b.jpg"]["samples"], files["b.jpg"]["error"]) == (0, "cannot be read")
     assert (
         len(Shards(list((tmp_path / "set" / "synthetic").glob("a-*.tar"))))
-        == found["a.png"]["samples"]
+        == files["a.png"]["samples"]
     )
     with pytest.raises(DatasetError, match="contains no photographs"):
         create_dataset(clips, tmp_path / "set", config, photographs=clips, workers=1)
@@ -209,9 +209,9 @@ def test_a_clip_that_is_too_small_is_reported_and_one_with_a_long_name_is_kept(
     for name, size in zip(names, ((32, 64), (96, 128)), strict=True):
         render_video(frames=16, size=size, sound=False).rename(tmp_path / "clips" / name)
     report = create_dataset(tmp_path / "clips", tmp_path / "set", SMALL, workers=1)
-    found = {file["file"]: file for file in report["files"]}
-    assert found[names[0]]["error"] == "64x32 pixels: smaller than a sample (48)"
-    assert found[names[1]]["samples"] > 0
+    files = {file["file"]: file for file in report["files"]}
+    assert files[names[0]]["error"] == "64x32 pixels: smaller than a sample (48)"
+    assert files[names[1]]["samples"] > 0
 
 
 def test_licences_are_stored_in_shards_and_attribution(
@@ -252,9 +252,9 @@ def test_clips_with_fast_motion_are_downscaled(
     clip = render_video("clip.mp4", frames=16, size=(120, 200), sound=False)
     create_dataset(clip, tmp_path / "set", config, workers=1)
     shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
-    found = [shards.read_metadata(index) for index in range(len(shards))]
-    assert {metadata["scale"] for metadata in found} == {0.5}
-    assert all(3 < metadata["motion"] <= 6 for metadata in found)
+    samples = [shards.read_metadata(index) for index in range(len(shards))]
+    assert {metadata["scale"] for metadata in samples} == {0.5}
+    assert all(3 < metadata["motion"] <= 6 for metadata in samples)
 
 
 def test_a_full_disk_raises_one_error_and_the_command_can_be_repeated(

@@ -193,7 +193,7 @@ def test_features_of_few_channels_or_another_type_are_not_supported(
 def test_processors_with_bfloat16_instructions_are_recognised(
     feature: str, supported: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = SimpleNamespace(has_feature=lambda kind: kind.name == feature)
+    target = SimpleNamespace(has_feature=lambda each: each.name == feature)
     monkeypatch.setattr(halide.hl, "get_jit_target_from_environment", lambda: target)
     assert halide.halide_supports_bfloat16.__wrapped__() == supported
 

@@ -47,7 +47,7 @@ def address(image: Any) -> int:
         (torch.float16, False, False), (torch.float64, False, False),
     ],
 )  # fmt: skip
-def test_float32_frames_and_16_bit_features_are_supported_on_the_cpu(
+def test_float32_frames_and_bfloat16_features_are_supported_on_the_cpu(
     dtype: torch.dtype, frames: bool, features: bool
 ) -> None:
     tensor = torch.zeros(1, dtype=dtype)

@@ -48,9 +48,9 @@ def test_hat_kernels_sample_the_right_pixels() -> None:
 def test_every_weight_of_sepconv_gets_a_gradient() -> None:
     model = build_model("sepconv", {"widths": [4, 8], "taps": 5})
     frames = torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8)
-    loss, parts = SepConvObjective(model)(to_batch(frames, torch.full((len(frames),), 0.5)), 0.0)
+    loss, losses = SepConvObjective(model)(to_batch(frames, torch.full((len(frames),), 0.5)), 0.0)
     loss.backward()
-    assert loss.detach() == parts["loss"] == l1(*_predict(model, frames))
+    assert loss.detach() == losses["loss"] == l1(*_predict(model, frames))
     assert all(
         parameter.grad is not None and parameter.grad.abs().sum() > 0
         for parameter in model.parameters()
@@ -64,16 +64,16 @@ def test_only_the_kernel_sum_penalty_depends_on_the_scale_of_kernels() -> None:
         torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8), torch.full((2,), 0.5)
     )
     without, penalised = SepConvObjective(model), SepConvObjective(model, kernel_sum_penalty=0.1)
-    colour_loss, (loss, parts) = without(batch, 0.0)[0], penalised(batch, 0.0)
-    assert parts["kernel_sum_penalty"] == 0, "new kernels have sums near one"
+    colour_loss, (loss, losses) = without(batch, 0.0)[0], penalised(batch, 0.0)
+    assert losses["kernel_sum_penalty"] == 0, "new kernels have sums near one"
     assert loss == colour_loss
     for head in model.heads:
         head.last.weight.data *= 10
         head.last.bias.data *= 10
     torch.testing.assert_close(without(batch, 0.0)[0], colour_loss)
-    total, parts = penalised(batch, 0.0)
-    torch.testing.assert_close(total, colour_loss + 0.1 * parts["kernel_sum_penalty"])
-    assert parts["kernel_sum_penalty"] == pytest.approx(math.log(100) - 1, abs=0.5)
+    total, losses = penalised(batch, 0.0)
+    torch.testing.assert_close(total, colour_loss + 0.1 * losses["kernel_sum_penalty"])
+    assert losses["kernel_sum_penalty"] == pytest.approx(math.log(100) - 1, abs=0.5)
     (total - without(batch, 0.0)[0]).backward()
     assert all((head.last.bias * head.last.bias.grad).sum() > 0 for head in model.heads), (
         "the penalty makes kernels smaller"
@@ -122,8 +122,8 @@ def test_the_loss_of_the_paper_is_zero_for_a_perfect_prediction(adaconv: AdaConv
     batch = random_batch()
     objective = AdaConvObjective(adaconv)
     assert objective(batch._replace(middle=batch.first), 0.0)[0] < 1e-5
-    loss, parts = objective(batch, 0.0)
-    assert loss > 8 * parts["loss"], "eight gradients weigh as much as eight colours"
+    loss, losses = objective(batch, 0.0)
+    assert loss > 8 * losses["loss"], "eight gradients weigh as much as eight colours"
 
 
 def test_validation_scores_every_eighth_pixel(adaconv: AdaConv) -> None:
@@ -173,9 +173,9 @@ def test_the_logit_flow_loss_is_the_cross_entropy_against_the_flow() -> None:
 
 def test_every_weight_of_adaconv_gets_a_gradient(adaconv: AdaConv) -> None:
     batch = random_batch()
-    loss, parts = AdaConvObjective(adaconv.train())(batch, 0.5)
+    loss, losses = AdaConvObjective(adaconv.train())(batch, 0.5)
     loss.backward()
-    assert parts.keys() == {"loss", "flow_supervision"}
+    assert losses.keys() == {"loss", "flow_supervision"}
     assert all(
         weight.grad is not None and weight.grad.abs().sum() > 0 for weight in adaconv.parameters()
     )
@@ -220,15 +220,15 @@ def test_the_laplacian_loss_measures_brightness_at_its_coarsest_level() -> None:
 @pytest.fixture
 def vgg(tmp_path: Path) -> Path:
     """Write VGG-19 with random weights and one layer more than is needed."""
-    shapes, channels, place = {}, 3, 0
+    shapes, channels, index = {}, 3, 0
     for width in VGG_LAYERS:
         if not isinstance(width, str):
             shapes |= {
-                f"features.{place}.weight": (width, channels, 3, 3),
-                f"features.{place}.bias": (width,),
+                f"features.{index}.weight": (width, channels, 3, 3),
+                f"features.{index}.bias": (width,),
             }
             channels = width
-        place += 1 if isinstance(width, str) else 2
+        index += 1 if isinstance(width, str) else 2
     state = {name: torch.randn(shape) * 0.05 for name, shape in shapes.items()}
     save_file({**state, "classifier.0.weight": torch.zeros(2, 2)}, tmp_path / "vgg19.safetensors")
     return tmp_path / "vgg19.safetensors"
@@ -237,9 +237,9 @@ def vgg(tmp_path: Path) -> Path:
 def test_the_feature_loss_loads_the_torchvision_weights_of_vgg(vgg: Path) -> None:
     loss = ColourLoss({"l1": 1.0, "feature": 0.5}, str(vgg))
     output = (images() * 0.9).requires_grad_()
-    total, parts = loss(output, images())
-    assert set(parts) == {"loss", "l1", "feature"}
-    assert total.detach() == pytest.approx(float(parts["l1"] + 0.5 * parts["feature"]), rel=1e-5)
+    total, losses = loss(output, images())
+    assert set(losses) == {"loss", "l1", "feature"}
+    assert total.detach() == pytest.approx(float(losses["l1"] + 0.5 * losses["feature"]), rel=1e-5)
     total.backward()
     assert output.grad is not None
     assert not any(parameter.requires_grad for parameter in loss.parameters())

@@ -148,7 +148,7 @@ def test_a_watched_interpolator_gives_the_same_frames(frame: Callable[..., np.nd
 
 
 @pytest.mark.parametrize(("dtype", "peak"), [("uint8", 255), ("uint16", 65535), ("float32", 1)])
-def test_thumbnails_are_made_from_all_data_types(dtype: str, peak: float) -> None:
+def test_thumbnails_are_created_from_all_data_types(dtype: str, peak: float) -> None:
     frame = np.full((1200, 40, 4), peak, dtype)
     assert to_bytes(frame).min() == 255
     assert thumbnail(frame).startswith(b"\xff\xd8")
