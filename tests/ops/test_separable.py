@@ -151,7 +151,7 @@ def test_triton_accepts_kernels_of_any_memory_layout(spare: int) -> None:
     padded = torch.cat((vertical, torch.ones(2, spare, 3, 9)), dim=1)
     channels_last = padded.contiguous(memory_format=torch.channels_last)[
         :, :3
-    ]  # with gaps where arguments_on_device are spare taps
+    ]  # with gaps if there are spare taps
     arguments = on_device(
         triton, gradient, frame.contiguous(memory_format=torch.channels_last), channels_last
     )
