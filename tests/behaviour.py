@@ -1,12 +1,13 @@
-"""Record what midframe writes, and compare it with a later state of the code.
+"""Record the results of midframe, and compare them with those of a later state of the code.
 
     python tests/behaviour.py --record before.json
     python tests/behaviour.py --compare before.json
 
-Renders small clips, runs the commands of `CASES` on them, and records of every result: the exit
-status, the streams, sha256 of the decoded samples, and sha256 of all times in the time base of the
-stream. `--only NAME` runs some cases alone. Results in floating point depend on the processor and
-on the versions of PyTorch and FFmpeg, so a record is of use on the machine that made it only.
+Renders small clips, runs the commands of `CASES` on them, and records for each result the exit
+status, the streams, and the sha256 of the decoded samples and of all times in the time base of the
+stream. `--only NAME` runs only cases with this text in their name. Floating-point results depend on
+the processor and on the versions of PyTorch and FFmpeg, so a record is valid only on the machine
+that wrote it.
 """
 
 import argparse
@@ -37,7 +38,7 @@ Record = dict[str, Any]
 PACKAGE = Path(midframe.__file__).parent
 RATE = Fraction(24000, 1001)
 H264 = {"crf": "10", "x264-params": "mbtree=0"}
-"""x264's macroblock tree reads uninitialised memory on some processors: docs/reliability.md."""
+"""Without this, x264 reads uninitialised memory on some processors: see docs/reliability.md."""
 X264 = ("--encoder-option", "x264-params=mbtree=0")
 BT2020, PQ, LIMITED = 9, 16, 1
 
@@ -57,7 +58,7 @@ def render(time: float, size: tuple[int, int] = (64, 96), scene: int = 0) -> Arr
 
 
 def render_alpha(time: float) -> Array:
-    """Draw a frame whose alpha moves with it."""
+    """Draw a frame whose alpha moves with the texture."""
     image = render(time)
     return np.dstack([image, np.where(image[..., 0] > 90, 255, 0).astype(np.uint8)])
 
@@ -78,7 +79,7 @@ def write_clip(
     interlaced: bool = False,
     hdr: bool = False,
 ) -> None:
-    """Write a clip with a sine as its sound; `times` are in steps of a frame."""
+    """Write a clip with a sine wave as its sound; `times` are in frame durations."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate, options=options or H264)
         stream.width, stream.height, stream.pix_fmt = size[1], size[0], pixel_format
@@ -105,7 +106,7 @@ def write_clip(
 
 
 def sine(seconds: Fraction) -> Iterator[av.AudioFrame]:
-    """Yield a sine in pieces of 1024 samples."""
+    """Yield a sine wave in chunks of 1024 samples."""
     for start in range(0, int(seconds * 48000) // 1024 * 1024, 1024):
         wave = np.sin(np.arange(start, start + 1024) * 0.05).astype(np.float32) * 0.3
         chunk = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")
@@ -147,31 +148,31 @@ def write_sources(folder: Path) -> None:
     (folder / "frames").mkdir()
     for number in range(5):
         Image.fromarray(render(number)).save(folder / "frames" / f"{number:04d}.png")
-    for suffix, kind in ((".apng", "PNG"), (".gif", "GIF")):
+    for suffix, image_format in ((".apng", "PNG"), (".gif", "GIF")):
         first, *others = (Image.fromarray(render_alpha(number)) for number in range(5))
-        named: dict[str, Any] = {
+        save_options: dict[str, Any] = {
             "save_all": True,
             "append_images": others,
             "duration": 100,
             "disposal": 2,
         }
-        first.save(folder / f"alpha{suffix}", format=kind, **named)
+        first.save(folder / f"alpha{suffix}", format=image_format, **save_options)
 
 
-def run(*words: str) -> int:
-    """Run a command in this process; returns its exit status."""
+def run(*arguments: str) -> int:
+    """Run a command in this process and return its exit status."""
     from midframe import cli
 
     output = io.StringIO()
     with (
-        mock.patch.object(sys, "argv", ["midframe", *words]),
+        mock.patch.object(sys, "argv", ["midframe", *arguments]),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(output),
     ):
         try:
             cli.main()
-        except SystemExit as ended:
-            return int(ended.code or 0)
+        except SystemExit as exit_error:
+            return int(exit_error.code or 0)
     return 0
 
 
@@ -186,11 +187,11 @@ def run_pipe() -> int:
             target.mux(stream.encode(frame))
     command = [sys.executable, "-m", "midframe", "video", "-", "-", "--factor", "2"]
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
-    with Path("in.y4m").open("rb") as given, Path("out.y4m").open("wb") as taken:
+    with Path("in.y4m").open("rb") as stdin, Path("out.y4m").open("wb") as stdout:
         return subprocess.run(
             command,
-            stdin=given,
-            stdout=taken,
+            stdin=stdin,
+            stdout=stdout,
             stderr=subprocess.DEVNULL,
             env=environment,
             check=False,
@@ -198,37 +199,39 @@ def run_pipe() -> int:
 
 
 def run_compare() -> int:
-    """Compare without loss, which the command line has no option for."""
+    """Write a lossless comparison, for which the command line has no option."""
     from midframe.video.compare import compare_video
 
     compare_video("cut.mkv", "out.mkv", factor=4, codec="ffv1")
     return 0
 
 
-def resume() -> int:
-    """Stop in the middle and resume."""
+def run_resumed() -> int:
+    """Interrupt the work and resume it."""
     from midframe.interpolator import Interpolator
     from midframe.video.pipeline import interpolate_video
 
-    class StoppedError(Exception):
+    class InterruptError(Exception):
         pass
 
-    class Stopper(Interpolator):
+    class InterruptedInterpolator(Interpolator):
         pairs = 0
 
         @contextlib.contextmanager
         def on_free_device(self) -> Iterator[Any]:
             self.pairs += 1
             if self.pairs > 100:
-                raise StoppedError
-            with super().on_free_device() as here:
-                yield here
+                raise InterruptError
+            with super().on_free_device() as device_interpolator:
+                yield device_interpolator
 
     write_clip(Path("long.mp4"), frames=150, size=(32, 48), cut_at=40)
     options: dict[str, Any] = {"codec": "ffv1", "resume": True}
-    with contextlib.suppress(StoppedError):
-        interpolate_video("long.mp4", "out.mkv", model=Stopper("flowsep"), **options)
-    assert Path("out.mkv.midframe").is_dir(), "it was stopped"
+    with contextlib.suppress(InterruptError):
+        interpolate_video(
+            "long.mp4", "out.mkv", model=InterruptedInterpolator("flowsep"), **options
+        )
+    assert Path("out.mkv.midframe").is_dir(), "the work was interrupted"
     interpolate_video("long.mp4", "out.mkv", model=Interpolator("flowsep"), **options)
     return 0
 
@@ -237,14 +240,14 @@ def resume() -> int:
 class Case:
     """A command, and the file or folder that it writes."""
 
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     result: str
     action: Callable[[], int] | None = None
-    """Runs instead of the words."""
+    """Runs instead of a command with these arguments."""
 
 
-def video(source: str, result: str, *words: str) -> Case:
-    return Case(("video", source, result, *words), result)
+def video(source: str, result: str, *arguments: str) -> Case:
+    return Case(("video", source, result, *arguments), result)
 
 
 CASES = {
@@ -283,7 +286,7 @@ CASES = {
     "duplicates": video("twos.mp4", "out.mkv", "--dedup", "--no-overlays", "--codec", "ffv1"),
     "deinterlacing": video("fields.mp4", "out.mkv", "--deinterlace", "--codec", "ffv1"),
     "transport stream": video("clip.ts", "out.mp4", *X264),
-    "resumed": Case((), "out.mkv", resume),
+    "resumed": Case((), "out.mkv", run_resumed),
     "compare": Case((), "out.mkv", run_compare),
     "image": Case(("image", "frames/0000.png", "frames/0002.png", "out.png"), "out.png"),
     "images by halving": Case(
@@ -303,12 +306,13 @@ CASES = {
 }
 
 
-def described(path: Path) -> Record:
-    """Record one file."""
+def describe_file(path: Path) -> Record:
+    """Return the record of a file."""
     if path.suffix == ".json":
         mean = json.loads(path.read_text())["mean"]
         return {
-            of: sorted(float(value) for value in values.values()) for of, values in mean.items()
+            measure: sorted(float(value) for value in values.values())
+            for measure, values in mean.items()
         }
     streams: dict[int, Record] = {}
     with av.open(str(path)) as container:
@@ -326,7 +330,7 @@ def described(path: Path) -> Record:
 
 
 def digest(frames: Iterator[Any]) -> Record:
-    """Count frames, and hash their samples and their times."""
+    """Count frames, and hash their samples and times."""
     samples, times, count = sha256(), sha256(), 0
     for frame in frames:
         count += 1
@@ -337,13 +341,13 @@ def digest(frames: Iterator[Any]) -> Record:
 
 
 def samples_of(frame: Any) -> Array:
-    """Return the samples without the padding of rows."""
+    """Return the samples without row padding."""
     if isinstance(frame, av.AudioFrame):
         return frame.to_ndarray()
     if frame.format.name == "pal8":
         frame = frame.reformat(format="rgba")
-    wide = max(part.bits for part in frame.format.components) > 8
-    bytes_each = (2 if wide else 1) * (
+    high_bit_depth = max(component.bits for component in frame.format.components) > 8
+    bytes_each = (2 if high_bit_depth else 1) * (
         len(frame.format.components) if len(frame.planes) == 1 else 1
     )
     rows = [
@@ -356,46 +360,46 @@ def samples_of(frame: Any) -> Array:
 
 
 def run_case(case: Case, sources: Path) -> Record:
-    """Run a case in a folder of its own, and record what is there afterwards."""
+    """Run a case in a new folder and return the record of its results."""
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
         for source in sources.iterdir():
             Path(source.name).symlink_to(source)
-        if case.result == "out" and case.words[0] == "image":
+        if case.result == "out" and case.arguments[0] == "image":
             Path("out").mkdir()
-        status = case.action() if case.action else run(*case.words)
+        status = case.action() if case.action else run(*case.arguments)
         result = Path(case.result).parent if "%" in case.result else Path(case.result)
         files = sorted(result.iterdir()) if result.is_dir() else [result]
         files = [
             each for each in files if each.name != "scores.png"
-        ]  # a drawing with the version of the library
+        ]  # a plot that contains the version of the library
         return {
             "status": status,
-            **{each.name: described(each) for each in files if each.is_file()},
+            **{each.name: describe_file(each) for each in files if each.is_file()},
         }
 
 
 def record(only: str | None = None) -> Record:
-    """Run all cases, or those with a text in their name."""
+    """Run all cases, or those with the text `only` in their name."""
     with tempfile.TemporaryDirectory() as folder, no_real_time_threads():
         write_sources(Path(folder))
-        found: Record = {}
+        records: Record = {}
         for name, case in CASES.items():
             if only is None or only in name:
-                found[name] = run_case(case, Path(folder))
-                print(f"{name}: status {found[name]['status']}", flush=True)
-        return found
+                records[name] = run_case(case, Path(folder))
+                print(f"{name}: status {records[name]['status']}", flush=True)
+        return records
 
 
-def differences(before: Any, now: Any, place: str = "") -> list[str]:
-    """List where two records differ."""
+def differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """List the differences between two records."""
     if isinstance(before, dict) and isinstance(now, dict):
         names = [*before, *(name for name in now if name not in before)]
         return [
             text
             for name in names
-            for text in differences(before.get(name), now.get(name), f"{place}/{name}")
+            for text in differences(before.get(name), now.get(name), f"{path}/{name}")
         ]
-    return [] if before == now else [f"{place}: {before} -> {now}"]
+    return [] if before == now else [f"{path}: {before} -> {now}"]
 
 
 def main() -> None:
@@ -406,20 +410,20 @@ def main() -> None:
         "--compare", metavar="FILE", type=Path, help="compare with the record in this file"
     )
     parser.add_argument(
-        "--only", metavar="NAME", help="run the cases with this text in their name alone"
+        "--only", metavar="NAME", help="run only the cases with this text in their name"
     )
-    given = parser.parse_args()
+    options = parser.parse_args()
     print(f"midframe in {PACKAGE}")
-    found = record(given.only)
-    if given.record:
-        given.record.write_text(json.dumps(found, indent=1) + "\n")
+    records = record(options.only)
+    if options.record:
+        options.record.write_text(json.dumps(records, indent=1) + "\n")
         return
-    before = json.loads(given.compare.read_text())
+    before = json.loads(options.compare.read_text())
     before = {
-        name: each for name, each in before.items() if given.only is None or given.only in name
+        name: each for name, each in before.items() if options.only is None or options.only in name
     }
-    changed = differences(before, found)
-    print("\n".join(changed) or f"{len(found)} cases: the same")
+    changed = differences(before, records)
+    print("\n".join(changed) or f"{len(records)} cases: the same")
     sys.exit(bool(changed))
 
 

@@ -1,9 +1,8 @@
-"""Compile every CUDA kernel that the operators launch for graphics cards of several generations;
-none is needed.
+"""Compile every CUDA kernel that the operators launch for several GPU generations, without a GPU.
 
-`ops/test_cuda_kernels.py` runs this as a program of its own, as Triton's interpreter is chosen when
-Triton is imported. It prints a line of JSON for each kernel and generation: what was compiled, from
-which types, and the bytes of shared memory that a program of it takes.
+`ops/test_cuda_kernels.py` runs this in a separate process, since Triton's interpreter is selected
+when Triton is imported. Prints a line of JSON for each kernel and generation: its name, its
+argument types, and the bytes of shared memory of a thread block.
 """
 
 import json
@@ -46,7 +45,7 @@ POINTERS = {
 
 
 def main() -> None:
-    JITFunction.run = compile_for_cards
+    JITFunction.run = compile_for_generations
     for kernels in (torch.float32, torch.float16, torch.bfloat16):
         launch_separable(kernels)
         launch_inference(kernels)
@@ -61,22 +60,26 @@ def main() -> None:
     launch_cutting()
 
 
-def compile_for_cards(kernel: Any, *inputs: Any, grid: Any, warmup: bool, **named: Any) -> None:
-    """What stands in for a launch."""
-    values = {**dict(zip(kernel.arg_names, inputs, strict=False)), **named}
+def compile_for_generations(
+    kernel: Any, *inputs: Any, grid: Any, warmup: bool, **keywords: Any
+) -> None:
+    """Compile a kernel for all generations instead of launching it."""
+    values = {**dict(zip(kernel.arg_names, inputs, strict=False)), **keywords}
     fixed = {each.name for each in kernel.params if each.is_constexpr}
     types = {
         name: "constexpr" if name in fixed else _type(values[name]) for name in kernel.arg_names
     }
     constants = {(kernel.arg_names.index(name),): values[name] for name in fixed}
-    options = {name: named[name] for name in OPTIONS if name in named}
+    options = {name: keywords[name] for name in OPTIONS if name in keywords}
     for generation in GENERATIONS:
         target = GPUTarget("cuda", generation, WARP)
-        made = triton.compile(
+        compiled = triton.compile(
             ASTSource(kernel, types, constexprs=constants), target=target, options=options
         )
-        facts = {"kernel": f"{kernel.__module__}.{kernel.__name__}", "generation": generation}
-        print(json.dumps({**facts, "types": list(types.values()), "shared": made.metadata.shared}))
+        entry = {"kernel": f"{kernel.__module__}.{kernel.__name__}", "generation": generation}
+        print(
+            json.dumps({**entry, "types": list(types.values()), "shared": compiled.metadata.shared})
+        )
 
 
 def _type(value: Any) -> str:
@@ -116,11 +119,11 @@ def launch_flow_separable(kernel_type: torch.dtype, resampling: str) -> None:
     flow_separable.flow_separable_frame_gradient(gradient, *inputs, resampling)
 
 
-def launch_alignment(kind: torch.dtype, width: int, carried: int, radius: int) -> None:
-    features = torch.rand(2, width, 8, 8).to(kind).requires_grad_()
-    before = torch.rand(1, carried, 4, 4).to(kind).requires_grad_() if carried else None
+def launch_alignment(dtype: torch.dtype, width: int, carried: int, radius: int) -> None:
+    features = torch.rand(2, width, 8, 8).to(dtype).requires_grad_()
+    coarse = torch.rand(1, carried, 4, 4).to(dtype).requires_grad_() if carried else None
     result = decoder_input.decoder_input(
-        features, before, torch.rand(1, 4, 8, 8), torch.rand(1, 1, 1, 1), radius, multiple=8
+        features, coarse, torch.rand(1, 4, 8, 8), torch.rand(1, 1, 1, 1), radius, multiple=8
     )
     result.sum().backward()
 
@@ -132,29 +135,31 @@ def launch_propagation() -> None:
     dominant_motions_triton.choose_motions(frame, frame, flow, torch.rand(1, 3, 2), time)
 
 
-def launch_inference(kind: torch.dtype) -> None:
+def launch_inference(dtype: torch.dtype) -> None:
     frame, outputs, time = (
-        torch.rand(1, 4, 16, 16).to(kind),
-        torch.rand(1, 28, 8, 8).to(kind),
+        torch.rand(1, 4, 16, 16).to(dtype),
+        torch.rand(1, 28, 8, 8).to(dtype),
         torch.rand(1, 1, 1, 1),
     )
     fields = fields_step.decode_outputs(outputs, torch.rand(1, 4, 8, 8), time, True)
     small = downsampling.downsample(frame, 2)
     alignment.alignment(small, small, fields)
     for resampling in ("linear", "cubic"):
-        part = slice(0, 16), slice(0, 16)
-        synthesis.synthesise(frame, frame, fields, 2, *part, time, resampling=resampling)
+        rectangle = slice(0, 16), slice(0, 16)
+        synthesis.synthesise(frame, frame, fields, 2, *rectangle, time, resampling=resampling)
 
 
 def launch_activation() -> None:
-    for kind in (torch.float32, torch.float16, torch.bfloat16):
-        outputs = torch.rand(1, 160, 4, 4).to(kind).requires_grad_()
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        outputs = torch.rand(1, 160, 4, 4).to(dtype).requires_grad_()
         activation.bias_activation(outputs, torch.rand(160), 0.1, outputs).sum().backward()
 
 
 def launch_cutting() -> None:
-    numbers, yes = torch.zeros(1, dtype=torch.int64), torch.ones(1, dtype=torch.bool)
-    positions = CropPositions(numbers, numbers, yes, yes, yes, torch.zeros(1, 3, dtype=torch.int64))
+    zeros, flags = torch.zeros(1, dtype=torch.int64), torch.ones(1, dtype=torch.bool)
+    positions = CropPositions(
+        zeros, zeros, flags, flags, flags, torch.zeros(1, 3, dtype=torch.int64)
+    )
     for size in (32, 48, 64):
         cutting_cuda.cut_crops(torch.zeros(9999, dtype=torch.uint8), positions, size, 32)
 

@@ -1,12 +1,12 @@
-"""Sound of every codec, from every container that holds it, into every container of results,
+"""Test sound of every codec, from every container that supports it, into all containers of results,
 measured with ffprobe.
 
     python tests/sweep.py [--all] [CODEC ...]
 
-Each source is a small film with a tone that begins at 0.5 s, rendered with the ffmpeg program. It
-is interpolated with the default codec, and ffmpeg and ffprobe then measure source and result: when
-the sound begins and ends beside the picture, when the tone begins, channels and rate. A table for
-Markdown is printed, one row for each codec, or with --all one for each pair of files.
+Each source is a small video with a tone that begins at 0.5 s, rendered with the ffmpeg program. It
+is interpolated with the default codec. ffmpeg and ffprobe then measure source and result: when the
+sound begins and ends relative to the video, when the tone begins, channels and sample rate. Prints
+a Markdown table with one row for each codec, or with --all for each pair of files.
 """
 
 import json
@@ -35,22 +35,23 @@ CODECS: dict[str, tuple[str, ...]] = {
     "pcm_f32le": ("pcm_f32le",), "pcm_u8": ("pcm_u8",), "pcm_alaw": ("pcm_alaw",),
     "pcm_mulaw": ("pcm_mulaw",),
 }  # fmt: skip
-"""FFmpeg's arguments for the encoder of each codec."""
-PICTURES = {"avi": "mpeg4", "wmv": "wmv2", "webm": "libvpx", "mkv": "libx264", "mov": "libx264",
-"mp4": "libx264",
-            "ts": "libx264", "ogv": "libtheora", "flv": "flv"}  # fmt: skip
-"""Containers of sources, and the encoder of the picture in them."""
+"""FFmpeg arguments for the encoder of each codec."""
+VIDEO_ENCODERS = {
+    "avi": "mpeg4", "wmv": "wmv2", "webm": "libvpx", "mkv": "libx264", "mov": "libx264",
+    "mp4": "libx264", "ts": "libx264", "ogv": "libtheora", "flv": "flv",
+}  # fmt: skip
+"""Containers of sources, and their video encoder."""
 RESULTS = ("mp4", "mkv", "mov", "webm")
 TONE_AT = 0.5
 """Seconds."""
 RATE = 48000
-LOUD = 0.05
+MIN_AMPLITUDE = 0.05
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What ffmpeg and ffprobe find in a file; times in seconds, beside the begin or the end of the
-    picture."""
+class Measurement:
+    """The sound of a file, measured by ffmpeg and ffprobe; times in seconds, relative to the start
+    or the end of the video."""
 
     codec: str
     channels: int
@@ -62,18 +63,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class Pair:
-    """A source and what became of it."""
+    """A source and its result."""
 
     source: str
     result: str
     error: str
-    before: Measured | None = None
-    after: Measured | None = None
+    before: Measurement | None = None
+    after: Measurement | None = None
     converted: bool = False
 
     @property
     def shifts(self) -> tuple[float, float, float]:
-        """By how many milliseconds begin, end and tone moved beside the picture."""
+        """The shifts of begin, end and tone relative to the video in milliseconds."""
         assert self.before
         assert self.after
         begin, end = self.after.begin - self.before.begin, self.after.end - self.before.end
@@ -81,7 +82,7 @@ class Pair:
 
 
 def render(folder: Path, codec: str, container: str) -> Path | None:
-    """A film with a tone; None if the container does not hold the codec."""
+    """Render a video with a tone; return None if the container does not support the codec."""
     path = folder / f"{codec}.{container}"
     channel = f"if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)"
     tone = f"aevalsrc='{channel}|{channel}':s={RATE}"
@@ -101,7 +102,7 @@ def render(folder: Path, codec: str, container: str) -> Path | None:
         "-i",
         f"{tone}:d=1.2",
         "-c:v",
-        PICTURES[container],
+        VIDEO_ENCODERS[container],
         "-pix_fmt",
         "yuv420p",
         "-c:a",
@@ -109,15 +110,15 @@ def render(folder: Path, codec: str, container: str) -> Path | None:
     ]
     if (container, codec) == ("wmv", "flac"):
         return None  # ffprobe does not find its times
-    done = subprocess.run([*command, str(path)], capture_output=True, check=False)
-    return path if done.returncode == 0 and path.stat().st_size else None
+    completed = subprocess.run([*command, str(path)], capture_output=True, check=False)
+    return path if completed.returncode == 0 and path.stat().st_size else None
 
 
-def measure(path: Path) -> Measured:
-    """What independent readers find in a file.
+def measure(path: Path) -> Measurement:
+    """Measure the sound of a file with ffmpeg and ffprobe.
 
     Raises:
-        ValueError: there is no sound.
+        ValueError: The file has no sound.
     """
     entries = (
         "frame=media_type,best_effort_timestamp_time,nb_samples:"
@@ -134,57 +135,62 @@ def measure(path: Path) -> Measured:
         "-of",
         "json",
     ]
-    found = json.loads(
+    output = json.loads(
         subprocess.run([*command, str(path)], capture_output=True, check=True).stdout
     )
-    sounds = [stream for stream in found["streams"] if stream["codec_type"] == "audio"]
+    sounds = [stream for stream in output["streams"] if stream["codec_type"] == "audio"]
     if not sounds:
-        raise ValueError("there is no sound")
-    kinds = {
-        kind: [f for f in found["frames"] if f["media_type"] == kind] for kind in ("video", "audio")
+        raise ValueError("the file has no sound")
+    frames = {
+        stream_type: [f for f in output["frames"] if f["media_type"] == stream_type]
+        for stream_type in ("video", "audio")
     }
-    rate, heard, shown = (
+    rate, sound_frames, video_times = (
         int(sounds[0]["sample_rate"]),
-        kinds["audio"],
-        [float(f["best_effort_timestamp_time"]) for f in kinds["video"]],
+        frames["audio"],
+        [float(f["best_effort_timestamp_time"]) for f in frames["video"]],
     )
-    timed = [number for number, frame in enumerate(heard) if "best_effort_timestamp_time" in frame]
+    timed = [
+        number for number, frame in enumerate(sound_frames) if "best_effort_timestamp_time" in frame
+    ]
     before = (
-        sum(frame["nb_samples"] for frame in heard[: timed[0]]) / rate
-    )  # Windows Media has frames without a time
-    rest = sum(frame["nb_samples"] for frame in heard[timed[-1] :]) / rate
-    begin = float(heard[timed[0]]["best_effort_timestamp_time"]) - before - shown[0]
-    step = (shown[-1] - shown[0]) / (len(shown) - 1)
-    end = float(heard[timed[-1]]["best_effort_timestamp_time"]) + rest - shown[-1] - step
-    return Measured(
+        sum(frame["nb_samples"] for frame in sound_frames[: timed[0]]) / rate
+    )  # some frames of Windows Media have no time
+    rest = sum(frame["nb_samples"] for frame in sound_frames[timed[-1] :]) / rate
+    begin = float(sound_frames[timed[0]]["best_effort_timestamp_time"]) - before - video_times[0]
+    step = (video_times[-1] - video_times[0]) / (len(video_times) - 1)
+    end = (
+        float(sound_frames[timed[-1]]["best_effort_timestamp_time"]) + rest - video_times[-1] - step
+    )
+    return Measurement(
         sounds[0]["codec_name"],
         sounds[0]["channels"],
         rate,
         begin,
         end,
-        _tone(path) - shown[0],
+        _tone(path) - video_times[0],
     )
 
 
 def _tone(path: Path) -> float:
-    """When the silence ends, in seconds of the file."""
+    """Return the end of the silence in seconds from the start of the file."""
     command = ["ffmpeg", "-hide_banner", "-copyts", "-i", str(path), "-map", "0:a:0", "-f", "null"]
-    told = subprocess.run(
-        [*command, "-af", f"silencedetect=noise={LOUD}:d=0.1", "-"],
+    completed = subprocess.run(
+        [*command, "-af", f"silencedetect=noise={MIN_AMPLITUDE}:d=0.1", "-"],
         capture_output=True,
         text=True,
         check=True,
     )
-    found = re.search(r"silence_end: ([0-9.-]+)", told.stderr)
-    return float(found[1]) if found else math.nan
+    match = re.search(r"silence_end: ([0-9.-]+)", completed.stderr)
+    return float(match[1]) if match else math.nan
 
 
 def sweep(codecs: list[str], folder: Path) -> Iterator[Pair]:
-    """Render, interpolate and measure; yields one pair for each source and result."""
+    """Render, interpolate and measure; yield a pair for each source and result."""
     from helpers.video import Averager
 
     for codec in codecs:
-        for container in PICTURES:
+        for container in VIDEO_ENCODERS:
             source = render(folder, codec, container)
             if source is None:
                 continue
@@ -193,13 +199,13 @@ def sweep(codecs: list[str], folder: Path) -> Iterator[Pair]:
             except (ValueError, KeyError, IndexError, StopIteration, subprocess.CalledProcessError):
                 continue  # without sound, or with sound that ffprobe does not decode
             if before.codec.removeprefix("adpcm_") != codec.removeprefix("adpcm_"):
-                continue  # ffmpeg chose another
+                continue  # ffmpeg chose another codec
             for suffix in RESULTS:
                 target = folder / f"result.{suffix}"
-                wanted = {"codec": "vp9"} if suffix == "webm" else {}
+                options = {"codec": "vp9"} if suffix == "webm" else {}
                 try:
                     report = interpolate_video(
-                        source, target, model=Averager(), overwrite=True, **wanted
+                        source, target, model=Averager(), overwrite=True, **options
                     )
                     after = measure(target)
                     problem = "; ".join(report.problems)
@@ -209,44 +215,44 @@ def sweep(codecs: list[str], folder: Path) -> Iterator[Pair]:
 
 
 def row(pair: Pair) -> str:
-    """One pair as a row of a table."""
+    """Format a pair as a row of a table."""
     if pair.before is None or pair.after is None:
         return f"| {pair.source} | {pair.result} | {pair.error} | | | | | |"
     begin, end, tone = pair.shifts
-    how = f"converted to {pair.after.codec}" if pair.converted else "copied"
-    form = (
+    action = f"converted to {pair.after.codec}" if pair.converted else "copied"
+    properties = (
         f"{pair.before.channels} -> {pair.after.channels} | {pair.before.rate} -> {pair.after.rate}"
     )
     error = f"; {pair.error}" if pair.error else ""
     times = f"{begin:+.1f} | {end:+.1f} | {tone:+.1f}"
-    return f"| {pair.source} | {pair.result} | {how}{error} | {times} | {form} |"
+    return f"| {pair.source} | {pair.result} | {action}{error} | {times} | {properties} |"
 
 
 def cell(pairs: list[Pair]) -> str:
-    """What becomes of one codec in one container of results: how, and the largest shifts of begin,
-    end and tone."""
+    """Summarise a codec in a container of results: copied or converted, and the largest shifts of
+    begin, end and tone."""
     bad = [pair for pair in pairs if pair.error or pair.after is None or pair.after.rate == 0]
     good = [pair for pair in pairs if pair not in bad]
-    ways = sorted(
+    actions = sorted(
         {f"to {pair.after.codec}" if pair.converted else "copied" for pair in good if pair.after}
     )
     texts = []
-    for way in ways:
+    for action in actions:
         shifts = [
             pair.shifts for pair in good
-            if pair.after and way == (f"to {pair.after.codec}" if pair.converted else "copied")
+            if pair.after and action == (f"to {pair.after.codec}" if pair.converted else "copied")
         ]  # fmt: skip
         largest = (max((each[number] for each in shifts), key=abs) for number in range(3))
-        texts.append(f"{way} {' / '.join(f'{each:+.0f}' for each in largest)}")
+        texts.append(f"{action} {' / '.join(f'{each:+.0f}' for each in largest)}")
     return "; ".join([*texts, *(f"{pair.source}: {pair.error}" for pair in bad)])
 
 
 def main() -> None:
-    every = "--all" in sys.argv
+    all_pairs = "--all" in sys.argv
     codecs = [each for each in sys.argv[1:] if each != "--all"] or list(CODECS)
     with tempfile.TemporaryDirectory() as name:
         pairs = list(sweep(codecs, Path(name)))
-    if every:
+    if all_pairs:
         print("| source | result | sound | begin, ms | end, ms | tone, ms | channels | rate |")
         print("|---|---|---|---|---|---|---|---|")
         for pair in pairs:
@@ -255,9 +261,11 @@ def main() -> None:
     print(f"| sound | sources | {' | '.join('.' + each for each in RESULTS)} |")
     print("|---" * (len(RESULTS) + 2) + "|")
     for codec in codecs:
-        own = [pair for pair in pairs if pair.source.split(".")[0] == codec]
-        sources = " ".join(sorted({pair.source.rpartition(".")[2] for pair in own}))
-        cells = (cell([pair for pair in own if pair.result == suffix]) for suffix in RESULTS)
+        pairs_of_codec = [pair for pair in pairs if pair.source.split(".")[0] == codec]
+        sources = " ".join(sorted({pair.source.rpartition(".")[2] for pair in pairs_of_codec}))
+        cells = (
+            cell([pair for pair in pairs_of_codec if pair.result == suffix]) for suffix in RESULTS
+        )
         print(f"| {codec} | {sources} | {' | '.join(cells)} |")
     print(f"\n{len(pairs)} results")
 

@@ -1,4 +1,4 @@
-"""The script that records behaviour: it finds a change, and none where there is none."""
+"""The script that records results: it detects changes, and reports none between equal results."""
 
 from pathlib import Path
 
@@ -7,17 +7,17 @@ import pytest
 
 
 @pytest.mark.slow
-def test_a_record_equals_another_of_the_same_state() -> None:
+def test_two_records_of_the_same_code_are_equal() -> None:
     records = [behaviour.record("cut held") for _ in range(2)]
     assert records[0]["cut held"]["status"] == 0
     assert behaviour.differences(*records) == []
 
 
-def test_other_samples_and_other_times_are_found(tmp_path: Path) -> None:
+def test_differences_in_samples_and_times_are_listed(tmp_path: Path) -> None:
     behaviour.write_clip(tmp_path / "a.mp4", frames=3, sound=None)
     behaviour.write_clip(tmp_path / "b.mp4", frames=3, sound=None, cut_at=2)
     behaviour.write_clip(tmp_path / "c.mp4", frames=3, sound=None, times=[0, 1, 3])
-    first, scene, late = (behaviour.described(tmp_path / f"{name}.mp4") for name in "abc")
-    places = [text.partition(":")[0] for text in behaviour.differences(first, scene)]
-    assert places == ["/0/samples"]
+    first, scene, late = (behaviour.describe_file(tmp_path / f"{name}.mp4") for name in "abc")
+    paths = [text.partition(":")[0] for text in behaviour.differences(first, scene)]
+    assert paths == ["/0/samples"]
     assert "/0/times" in [text.partition(":")[0] for text in behaviour.differences(first, late)]

@@ -1,4 +1,4 @@
-"""The nodes for ComfyUI, loaded and called as ComfyUI does, which is not installed."""
+"""The nodes for ComfyUI, loaded and called as by ComfyUI, which itself is not installed."""
 
 import importlib.util
 import sys
@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parents[1] / "integrations" / "comfyui"
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """The linked folder as a module, as ComfyUI loads it: by its path, under a name of its own."""
+    """Load the linked folder as a module like ComfyUI: by its path, under a unique name."""
     folder = tmp_path_factory.mktemp("custom_nodes") / "midframe"
     folder.symlink_to(FOLDER, target_is_directory=True)
     name = str(folder).replace(".", "_x_")
@@ -39,7 +39,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
 
 @pytest.fixture
 def averager(nodes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for the network."""
+    """Replace the network by the average of both frames."""
     inner = sys.modules[f"{nodes.__name__}.nodes"]
     monkeypatch.setattr(inner, "load_interpolator", lambda *_: Averager(2))
 
@@ -51,8 +51,8 @@ def batch(count: int, cut_at: int | None = None) -> torch.Tensor:
     return torch.from_numpy(np.stack(frames)).float() / 255
 
 
-def run(nodes: ModuleType, name: str, **given: Any) -> tuple[Any, ...]:
-    """Run a node with the defaults of the inputs that are not given, as ComfyUI does."""
+def run(nodes: ModuleType, name: str, **values: Any) -> tuple[Any, ...]:
+    """Run a node; missing inputs get their defaults, as in ComfyUI."""
     node = nodes.NODE_CLASS_MAPPINGS[name]
     inputs: dict[str, Any] = {}
     for group in node.INPUT_TYPES().values():
@@ -60,7 +60,7 @@ def run(nodes: ModuleType, name: str, **given: Any) -> tuple[Any, ...]:
             if rest and "default" in rest[0]:
                 inputs[key] = rest[0]["default"]
     with torch.inference_mode():
-        outputs: tuple[Any, ...] = getattr(node(), node.FUNCTION)(**{**inputs, **given})
+        outputs: tuple[Any, ...] = getattr(node(), node.FUNCTION)(**{**inputs, **values})
     assert len(outputs) == len(node.RETURN_TYPES) == len(node.RETURN_NAMES)
     return outputs
 
@@ -72,17 +72,17 @@ def test_every_node_has_a_title_and_valid_inputs(nodes: ModuleType) -> None:
         assert node.CATEGORY
         types = node.INPUT_TYPES()
         assert types["required"]["images"][0] == "IMAGE"
-        for kind, *rest in (*types["required"].values(), *types["optional"].values()):
+        for input_type, *rest in (*types["required"].values(), *types["optional"].values()):
             options = rest[0]
             assert options["tooltip"]
-            if isinstance(kind, list):
-                assert options["default"] in kind
-            elif kind == "FLOAT":
+            if isinstance(input_type, list):
+                assert options["default"] in input_type
+            elif input_type == "FLOAT":
                 assert options["min"] <= options["default"] <= options["max"]
 
 
 @pytest.mark.usefixtures("averager")
-def test_frames_of_the_batch_are_unchanged(nodes: ModuleType) -> None:
+def test_source_frames_of_the_batch_are_unchanged(nodes: ModuleType) -> None:
     images = batch(4)
     (result,) = run(nodes, "MidframeInterpolateFrames", images=images)
     assert result.dtype == torch.float32
@@ -98,8 +98,8 @@ def test_without_a_hold_the_result_ends_with_the_last_frame(
     nodes: ModuleType, factor: float, frames: int
 ) -> None:
     images = batch(4)
-    given = {"images": images, "factor": factor, "hold_last": False}
-    (result,) = run(nodes, "MidframeInterpolateFrames", **given)
+    values = {"images": images, "factor": factor, "hold_last": False}
+    (result,) = run(nodes, "MidframeInterpolateFrames", **values)
     assert len(result) == frames
     assert not torch.equal(result[-1], result[-2])
     assert torch.equal(result[0], images[0])
@@ -108,8 +108,8 @@ def test_without_a_hold_the_result_ends_with_the_last_frame(
 @pytest.mark.usefixtures("averager")
 def test_the_frame_rate_is_converted_exactly(nodes: ModuleType) -> None:
     images = batch(10)
-    given = {"images": images, "source_fps": 23.976, "target_fps": 59.94}
-    result, rate = run(nodes, "MidframeConvertFrameRate", **given)
+    values = {"images": images, "source_fps": 23.976, "target_fps": 59.94}
+    result, rate = run(nodes, "MidframeConvertFrameRate", **values)
     assert rate == float(Fraction(60000, 1001))
     assert len(result) == 25
     assert torch.equal(result[::5], images[::2])
@@ -146,7 +146,7 @@ def test_progress_is_reported_to_comfyui(
 
 
 @pytest.mark.usefixtures("averager")
-def test_an_interruption_ends_the_work(nodes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_stops_the_work(nodes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     class ProgressBar:
         def __init__(self, total: int) -> None: ...
 
@@ -161,7 +161,7 @@ def test_an_interruption_ends_the_work(nodes: ModuleType, monkeypatch: pytest.Mo
         run(nodes, "MidframeInterpolateFrames", images=batch(3))
 
 
-def test_a_network_interpolates_between_images(
+def test_a_real_network_interpolates_between_images(
     nodes: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inner = sys.modules[f"{nodes.__name__}.nodes"]
@@ -184,6 +184,6 @@ def test_alpha_is_kept(nodes: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("images", [torch.zeros(0, 8, 8, 3), torch.zeros(8, 8, 3)])
-def test_a_batch_that_is_not_valid_is_refused(nodes: ModuleType, images: torch.Tensor) -> None:
+def test_an_invalid_batch_is_refused(nodes: ModuleType, images: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="a batch of images"):
         run(nodes, "MidframeInterpolateFrames", images=images)

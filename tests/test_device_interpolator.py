@@ -23,8 +23,8 @@ HALF = Fraction(1, 2)
 Render = Callable[..., np.ndarray[Any, Any]]
 
 
-class SmallMemory(Network):
-    """Averages both frames; tiles above a size do not fit in memory."""
+class LimitedMemory(Network):
+    """Averages both frames, and raises an out-of-memory error for tiles above a size."""
 
     any_time = True
     tile = 0
@@ -51,20 +51,20 @@ class SmallMemory(Network):
         return torch.lerp(first, second, t)
 
 
-def interpolator(model: Network, tile: int = 0) -> DeviceInterpolator:
+def make_interpolator(model: Network, tile: int = 0) -> DeviceInterpolator:
     return DeviceInterpolator(model, torch.device("cpu"), tile=tile, depth=None)
 
 
 @pytest.mark.parametrize(("tile", "margin"), [(0, 0), (0, 100), (512, 0)])
-def test_tiles_become_smaller_where_memory_is_short_and_remain_so(
+def test_tiles_become_smaller_when_memory_runs_out_and_stay_small(
     tile: int, margin: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = SmallMemory(limit=200, margin=margin)
-    tool = interpolator(model, tile)
+    model = LimitedMemory(limit=200, margin=margin)
+    tool = make_interpolator(model, tile)
     first, second = torch.rand(2, 1, 3, 400, 700)
     with caplog.at_level(logging.WARNING):
-        made = tool.interpolate(first, second, [HALF])[0]
-    torch.testing.assert_close(made, torch.lerp(first, second, 0.5))
+        output = tool.interpolate(first, second, [HALF])[0]
+    torch.testing.assert_close(output, torch.lerp(first, second, 0.5))
     assert MIN_TILE <= tool.tile <= 200
     warnings = len(caplog.records)
     assert 1 <= warnings <= 3
@@ -74,30 +74,30 @@ def test_tiles_become_smaller_where_memory_is_short_and_remain_so(
     assert len(caplog.records) == warnings
 
 
-def test_memory_that_is_too_small_for_the_smallest_tiles_is_an_error() -> None:
-    model = SmallMemory(limit=50)
+def test_running_out_of_memory_with_the_smallest_tiles_raises_an_error() -> None:
+    model = LimitedMemory(limit=50)
     with pytest.raises(torch.OutOfMemoryError):
-        interpolator(model).interpolate(*torch.rand(2, 1, 3, 300, 300), [HALF])
+        make_interpolator(model).interpolate(*torch.rand(2, 1, 3, 300, 300), [HALF])
 
 
-def test_several_devices_give_the_frames_of_one(tiny_model: SepConv, frame: Render) -> None:
+def test_several_devices_give_the_same_frames_as_one(tiny_model: SepConv, frame: Render) -> None:
     one = Interpolator(tiny_model, device="cpu", precision="float32")
     several = Interpolator(tiny_model, device="cpu,cpu", precision="float32")
     pairs = [(frame(n), frame(n + 2)) for n in range(6)]
     with ThreadPoolExecutor(3) as threads:
-        made = list(threads.map(lambda pair: several.interpolate(*pair), pairs))
-    for pair, result in zip(pairs, made, strict=True):
+        results = list(threads.map(lambda pair: several.interpolate(*pair), pairs))
+    for pair, result in zip(pairs, results, strict=True):
         assert np.array_equal(result, one.interpolate(*pair))
 
 
-def test_pairs_at_once_are_dealt_out_to_all_devices(tiny_model: SepConv) -> None:
+def test_simultaneous_pairs_are_distributed_to_all_devices(tiny_model: SepConv) -> None:
     tool = Interpolator(tiny_model, device="cpu,cpu", precision="float32")
     both = Barrier(2, timeout=60)
     used = []
 
     def work(_: int) -> None:
-        with tool.on_free_device() as here:
-            used.append(id(here))
+        with tool.on_free_device() as device_interpolator:
+            used.append(id(device_interpolator))
             both.wait()
 
     with ThreadPoolExecutor(2) as threads:
@@ -107,18 +107,18 @@ def test_pairs_at_once_are_dealt_out_to_all_devices(tiny_model: SepConv) -> None
 
 
 @pytest.mark.parametrize("names", ["cpu,", "cpu;cpu", "gpu", "cuda:a"])
-def test_other_names_of_devices_are_refused(names: str) -> None:
+def test_invalid_names_of_devices_are_refused(names: str) -> None:
     with pytest.raises(OptionError, match="choose from auto, cpu, cuda"):
         InterpolationOptions(device=names)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without CUDA")
-def test_a_device_that_is_not_there_is_refused_with_those_that_are() -> None:
+def test_an_unavailable_device_is_refused_with_the_available_ones() -> None:
     with pytest.raises(OptionError, match="'cuda:1' is not available: choose from auto, cpu"):
         choose_devices("cpu,cuda:1")
 
 
-def test_devices_of_two_kinds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_of_different_types_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [str(each) for each in choose_devices("cuda:0, cuda:1")] == ["cuda:0", "cuda:1"]
@@ -128,15 +128,15 @@ def test_devices_of_two_kinds_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
         choose_devices("cuda:2")
 
 
-def test_results_of_another_device_are_checked_after_its_turn() -> None:
-    """Waiting for the device within the turn would delay the other threads."""
+def test_results_on_a_gpu_are_checked_after_the_device_is_released() -> None:
+    """Waiting for the device while holding it would delay the other threads."""
     interpolator = Interpolator(lambda first, second: first * float("nan"), device="cpu")
-    with interpolator.on_free_device() as here:
-        here.device = SimpleNamespace(type="cuda")  # type: ignore[assignment]
+    with interpolator.on_free_device() as device_interpolator:
+        device_interpolator.device = SimpleNamespace(type="cuda")  # type: ignore[assignment]
         with pytest.raises(CheckpointError, match="not finite"):
-            here.interpolate(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), [0.5])
+            device_interpolator.interpolate(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), [0.5])
 
 
-def test_the_sum_of_a_bright_frame_of_half_precision_is_finite() -> None:
-    tool = DeviceInterpolator(SmallMemory(1 << 20), torch.device("cpu"), tile=0, depth=None)
+def test_a_bright_frame_in_float16_passes_the_finite_check() -> None:
+    tool = DeviceInterpolator(LimitedMemory(1 << 20), torch.device("cpu"), tile=0, depth=None)
     tool._check_finite(torch.ones(1, 3, 256, 256, dtype=torch.float16))

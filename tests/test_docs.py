@@ -1,4 +1,4 @@
-"""Examples, commands, links and the picture in the documents are true."""
+"""Examples, commands, links and figures in the documentation are correct."""
 
 import doctest
 import importlib
@@ -20,8 +20,8 @@ CARDS = sorted((ROOT / "docs" / "models").glob("*.md"))
 LINK = re.compile(r"\]\((?!http)([^)#]*)#?([^)]*)\)")
 PROGRAM = re.compile(r"python ((?:benchmarks|examples|tests|docs)/\S+\.py)")
 SENTENCE_END = re.compile(r"[a-z0-9)`*\]]{2,}[.!?]\*? [A-Z`]")
-ONE_PAGE = 80
-"""Lines of a page that is read at a glance."""
+MAX_CARD_LINES = 80
+"""The maximum number of lines of a model card."""
 
 
 MODULES = [
@@ -36,7 +36,7 @@ MODULES = [
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_in_docstrings_are_true(name: str) -> None:
+def test_examples_in_docstrings_are_correct(name: str) -> None:
     module = importlib.import_module(f"midframe.{name}")
     result = doctest.testmod(module, extraglobs={"torch": importlib.import_module("torch")})
     assert result.attempted > 0
@@ -63,7 +63,7 @@ PYTHON = re.findall(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", PYTHON)
-def test_python_in_the_documents_runs(
+def test_python_blocks_in_the_documents_run(
     block: str, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(sample, tmp_path)
@@ -72,7 +72,7 @@ def test_python_in_the_documents_runs(
 
 
 def code_of(text: str) -> str:
-    """The lines of the indented blocks and of the fenced blocks for a shell."""
+    """Return the lines of the indented blocks and of the fenced shell blocks."""
     fenced = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     return "\n".join([*re.findall(r"^ {4,}.*", text, re.MULTILINE), *fenced])
 
@@ -92,33 +92,33 @@ def test_commands_in_the_readme_exist() -> None:
 
 
 def commands_of(text: str) -> list[list[str]]:
-    """The words of each command line of midframe in the blocks of a page."""
+    """Return the arguments of each command line of midframe in the blocks of a page."""
     lines = re.findall(r"^(?: {4,})?(midframe [^#\n|]*)", code_of(text), re.MULTILINE)
     return [shlex.split(re.sub(r"[\[\]]", " ", line)) for line in lines]
 
 
-def find_command(words: list[str]) -> Any:
-    """The command that a command line runs, such as that of `midframe dataset create VIDEOS`."""
+def find_command(arguments: list[str]) -> Any:
+    """Return the command that a command line runs, such as `midframe dataset create VIDEOS`."""
     from typer.main import get_command
 
     from midframe.cli import app
 
     command: Any = get_command(app)
-    for word in words[1:]:
-        command = command.commands[word] if hasattr(command, "commands") else command
+    for name in arguments[1:]:
+        command = command.commands[name] if hasattr(command, "commands") else command
     return command
 
 
 def test_options_of_commands_in_the_documents_exist() -> None:
-    seen = 0
+    count = 0
     for page in PAGES:
-        for words in commands_of(page.read_text()):
-            parameters = find_command(words).params
+        for arguments in commands_of(page.read_text()):
+            parameters = find_command(arguments).params
             known = {name for each in parameters for name in (*each.opts, *each.secondary_opts)}
-            used = {word for word in words if word.startswith("--")}
+            used = {argument for argument in arguments if argument.startswith("--")}
             assert used <= known, f"{page.name}: {used - known}"
-            seen += len(used)
-    assert seen > 30
+            count += len(used)
+    assert count > 30
 
 
 def test_programs_in_the_documents_exist() -> None:
@@ -130,13 +130,13 @@ def test_programs_in_the_documents_exist() -> None:
 
 
 def anchors_of(page: Path) -> set[str]:
-    """The anchors that GitHub gives the headings of a page."""
+    """Return the anchors that GitHub derives from the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_in_the_documents_lead_somewhere(page: Path) -> None:
+def test_link_targets_in_the_documents_exist(page: Path) -> None:
     for target, anchor in LINK.findall(page.read_text()):
         file = page.parent / target if target else page
         assert file.exists(), target
@@ -144,27 +144,27 @@ def test_links_in_the_documents_lead_somewhere(page: Path) -> None:
 
 
 def test_every_document_can_be_reached_from_the_readme() -> None:
-    found, open_pages = set(), [ROOT / "README.md"]
+    visited, open_pages = set(), [ROOT / "README.md"]
     while open_pages:
         page = open_pages.pop()
-        found.add(page)
+        visited.add(page)
         links = {(page.parent / target).resolve() for target, _ in LINK.findall(page.read_text())}
-        open_pages += [each for each in links if each.suffix == ".md" and each not in found]
-    assert found >= set(PAGES)
+        open_pages += [each for each in links if each.suffix == ".md" and each not in visited]
+    assert visited >= set(PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_sentence_of_a_document_has_its_own_line(page: Path) -> None:
     if page.name == "CHANGELOG.md":
-        pytest.skip("its entries are older")
+        pytest.skip("its entries are older than this rule")
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     lines = [line for line in text.splitlines() if not line.startswith(("|", "    "))]
     assert [line for line in lines if SENTENCE_END.search(line)] == []
 
 
 @pytest.mark.parametrize("page", CARDS, ids=lambda page: page.stem)
-def test_a_model_card_is_one_page(page: Path) -> None:
-    assert len(page.read_text().splitlines()) <= ONE_PAGE
+def test_a_model_card_has_at_most_80_lines(page: Path) -> None:
+    assert len(page.read_text().splitlines()) <= MAX_CARD_LINES
 
 
 def test_every_shipped_model_has_a_card() -> None:
@@ -173,8 +173,8 @@ def test_every_shipped_model_has_a_card() -> None:
     assert {page.stem for page in CARDS} == set(list_models())
 
 
-def test_the_picture_of_the_architecture_is_that_of_the_imports() -> None:
-    """Otherwise run `python docs/draw_architecture.py`."""
+def test_the_architecture_diagram_matches_the_imports() -> None:
+    """If it fails, run `python docs/draw_architecture.py`."""
     path = ROOT / "docs" / "draw_architecture.py"
     spec = importlib.util.spec_from_file_location("draw_architecture", path)
     assert spec is not None
@@ -185,7 +185,7 @@ def test_the_picture_of_the_architecture_is_that_of_the_imports() -> None:
 
 
 @pytest.mark.slow
-def test_the_example_picture_is_drawn(sample: Path) -> None:
+def test_the_example_figure_is_drawn(sample: Path) -> None:
     command = [
         sys.executable,
         ROOT / "examples" / "before_after.py",
@@ -199,7 +199,7 @@ def test_the_example_picture_is_drawn(sample: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("program", "words", "results"),
+    ("program", "arguments", "results"),
     [
         ("examples/animation.py", ["3", "4", "a.webp", "0,0,160,96"], ["a.webp"]),
         (
@@ -210,24 +210,24 @@ def test_the_example_picture_is_drawn(sample: Path) -> None:
     ],
 )
 def test_the_figures_of_the_documents_are_drawn(
-    program: str, words: list[str], results: list[str], sample: Path
+    program: str, arguments: list[str], results: list[str], sample: Path
 ) -> None:
     subprocess.run(
-        [sys.executable, ROOT / program, "sample.mp4", *words], cwd=sample.parent, check=True
+        [sys.executable, ROOT / program, "sample.mp4", *arguments], cwd=sample.parent, check=True
     )
     for name in results:
         assert (sample.parent / name).stat().st_size > 3000
 
 
 @pytest.mark.slow
-def test_a_built_wheel_holds_the_weights_and_the_presets(tmp_path: Path) -> None:
+def test_a_built_wheel_contains_the_weights_and_presets(tmp_path: Path) -> None:
     import zipfile
 
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    names_of_weights = ("adaconv", "flowsep", "flowsep-small", "sepconv")
-    weights = {f"midframe/models/weights/{name}.safetensors" for name in names_of_weights}
+    weight_names = ("adaconv", "flowsep", "flowsep-small", "sepconv")
+    weights = {f"midframe/models/weights/{name}.safetensors" for name in weight_names}
     presets = {f"midframe/presets/{name}.toml" for name in ("anime", "film60", "phone")}
     files = {"midframe/py.typed", "midframe/models/weights/index.json", *weights, *presets}
     assert files <= set(names)

@@ -1,4 +1,4 @@
-"""What `midframe doctor` finds out about a machine."""
+"""The report of `midframe doctor` about a machine."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from midframe.models.shipped import list_models
 Run = Callable[..., tuple[int, str, str]]
 
 
-def test_facts_are_json_and_each_has_a_line_for_people(run: Run) -> None:
+def test_doctor_prints_its_report_as_json_and_as_text(run: Run) -> None:
     status, output, _ = run("doctor", "--json")
     facts = json.loads(output)
     assert status == 0
@@ -33,7 +33,7 @@ def test_facts_are_json_and_each_has_a_line_for_people(run: Run) -> None:
     ]
 
 
-def test_a_damaged_model_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_model_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "sha256_of", lambda path: "0" * 64)
     facts = doctor.examine()
     assert not any(model["intact"] for model in facts["models"].values())
@@ -42,21 +42,23 @@ def test_a_damaged_model_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "advice"),
+    ("changes", "advice"),
     [
         ({"operators": {"cpu": "PyTorch", "cuda": None}}, "pip install halide"),
         ({"operators": {"cpu": "Halide", "cuda": "PyTorch"}}, "pip install triton"),
         ({"extras": {"export": ["onnx"]}}, "pip install 'midframe[export]': ONNX files"),
     ],
 )
-def test_what_is_missing_is_advised(changed: dict[str, Any], advice: str) -> None:
+def test_advice_is_given_for_missing_packages(changes: dict[str, Any], advice: str) -> None:
     facts = {"operators": {"cpu": "Halide", "cuda": "Triton"}, "extras": {}, "models": {}}
     facts |= {"pipelines": "/folder"}
     assert doctor.advise(facts) == []
-    assert any(text.startswith(advice) for text in doctor.advise(facts | changed))
+    assert any(text.startswith(advice) for text in doctor.advise(facts | changes))
 
 
-def test_a_card_that_pytorch_does_not_use_is_advised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_advice_is_given_for_a_gpu_that_pytorch_does_not_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     facts = {"operators": {"cpu": "Halide", "cuda": None}, "extras": {}, "models": {}}
     facts |= {"pipelines": "/folder"}
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
@@ -70,12 +72,14 @@ def test_speeds_are_measured_for_each_model_and_size(
 ) -> None:
     monkeypatch.setattr(speeds, "SIZES", {"small": (32, 48), "large": (48, 64)})
     monkeypatch.setattr(speeds, "MIN_SECONDS", 0.01)
-    shown: list[tuple[str, str, float]] = []
+    progress: list[tuple[str, str, float]] = []
     model = str(tiny_weights)
-    found = speeds.measure_speeds([model], lambda *each: shown.append(each), device="cpu")
-    assert [each[:2] for each in shown] == [(model, "small"), (model, "large")]
-    rates = [found[model][size] for size in ("small", "large")]
-    assert rates == [round(rate, 2) for *_, rate in shown]
+    rates_by_model = speeds.measure_speeds(
+        [model], lambda *each: progress.append(each), device="cpu"
+    )
+    assert [each[:2] for each in progress] == [(model, "small"), (model, "large")]
+    rates = [rates_by_model[model][size] for size in ("small", "large")]
+    assert rates == [round(rate, 2) for *_, rate in progress]
     assert all(rate and rate > 0 for rate in rates)
 
 
@@ -88,29 +92,31 @@ def test_sizes_that_would_take_too_long_are_not_measured(
     assert speeds.measure_speeds(["any"]) == {"any": {"small": 0.1, "large": None}}
 
 
-def test_measured_frames_are_those_that_were_interpolated(
+def test_the_measured_rate_is_that_of_interpolated_frames(
     monkeypatch: pytest.MonkeyPatch, tiny_model: SepConv
 ) -> None:
     monkeypatch.setattr(speeds, "MIN_SECONDS", 0.01)
     tool, counts = Interpolator(tiny_model, device="cpu"), [0]
     interpolate = tool.interpolate
 
-    def counted(*given: Any) -> Any:
+    def count(*arguments: Any) -> Any:
         counts[0] += 1
-        return interpolate(*given)
+        return interpolate(*arguments)
 
-    monkeypatch.setattr(tool, "interpolate", counted)
+    monkeypatch.setattr(tool, "interpolate", count)
     assert speeds.measure_rate(tool, *speeds.make_frames(32, 48)) > 0
     assert counts[0] >= 2
 
 
-@pytest.mark.parametrize("able", [False, True])
-def test_amx_is_a_feature_of_the_processor(able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "has_amx", lambda: able)
-    assert ("amx" in doctor.examine()["processor"]["features"]) == able
+@pytest.mark.parametrize("supported", [False, True])
+def test_amx_is_listed_as_a_processor_feature(
+    supported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "has_amx", lambda: supported)
+    assert ("amx" in doctor.examine()["processor"]["features"]) == supported
 
 
-def test_extras_are_listed_with_the_packages_that_they_lack(
+def test_extras_are_listed_with_their_missing_packages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     extras = {"train": ("numpy",), "export": ("numpy", "no_such_package")}

@@ -1,4 +1,4 @@
-"""The examples that are not run by the tests of the documents."""
+"""Examples that the tests of the documentation do not run."""
 
 import runpy
 import subprocess
@@ -17,7 +17,7 @@ ENGINES = [name for name in ("onnxruntime", "openvino") if find_spec(name)]
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A file with the inputs and the output of an exported network, which blends both frames."""
+    """Write an ONNX file with the inputs and output of an exported network, which blends frames."""
     onnx = pytest.importorskip("onnx")
     from onnx import helper
 
@@ -25,8 +25,8 @@ def model(tmp_path: Path) -> Path:
     float32 = onnx.TensorProto.FLOAT
     nodes = [
         helper.make_node("Sub", ["second", "first"], ["change"]),
-        helper.make_node("Mul", ["change", "time"], ["part"]),
-        helper.make_node("Add", ["first", "part"], ["between"]),
+        helper.make_node("Mul", ["change", "time"], ["weighted_change"]),
+        helper.make_node("Add", ["first", "weighted_change"], ["between"]),
     ]
     shapes = {"first": frame, "second": frame, "time": [1], "between": frame}
     values = {
@@ -45,10 +45,10 @@ def test_an_exported_network_interpolates_images_of_any_size(model: Path, engine
     example = runpy.run_path(str(EXAMPLE))
     first, second = render_frame(0, 45, 67), render_frame(1, 45, 67)
     network = example["ENGINES"][engine](model)
-    found = example["interpolate"](network, first, second, 0.25)
+    result = example["interpolate"](network, first, second, 0.25)
     expected = np.rint(first * 0.75 + second * 0.25)
-    assert found.dtype == np.uint8
-    assert abs(found - expected).max() <= 1  # rounding in another order
+    assert result.dtype == np.uint8
+    assert abs(result - expected).max() <= 1  # rounding may differ
 
 
 @pytest.mark.skipif(not ENGINES, reason="no engine is installed")

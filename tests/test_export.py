@@ -26,12 +26,12 @@ CONFIGS: dict[Resampling, FlowSepConfig] = {
     "linear": TINY,
     "cubic": dataclasses.replace(TINY, resampling="cubic", **SMALL),  # type: ignore[arg-type]
 }
-"""One with all steps, which take long to export, and one where the resampling matters alone."""
+"""One with all steps, which takes long to export, and one with only the steps that resample."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
-def test_another_program_makes_the_same_frames(tmp_path: Path, resampling: Resampling) -> None:
+def test_onnx_runtime_gives_the_same_frames(tmp_path: Path, resampling: Resampling) -> None:
     torch.manual_seed(0)
     model = FlowSep(CONFIGS[resampling]).eval()
     for decoder in model.decoders:
@@ -43,19 +43,19 @@ def test_another_program_makes_the_same_frames(tmp_path: Path, resampling: Resam
     )
     for size, time in (((64, 96), 0.25), ((112, 48), 0.5)):
         first, second = frames(*size)
-        given = {
+        inputs = {
             "first": first.numpy(),
             "second": second.numpy(),
             "time": np.array([time], np.float32),
         }
-        (made,) = session.run(["between"], given)
+        (output,) = session.run(["between"], inputs)
         with torch.no_grad():
             expected = model(first, second, time).clamp(0, 1)
-        torch.testing.assert_close(torch.from_numpy(made), expected, atol=1e-3, rtol=1e-3)
-        (still,) = session.run(["between"], {**given, "second": given["first"]})
-        torch.testing.assert_close(torch.from_numpy(still), first, atol=1e-4, rtol=0)
+        torch.testing.assert_close(torch.from_numpy(output), expected, atol=1e-3, rtol=1e-3)
+        (static,) = session.run(["between"], {**inputs, "second": inputs["first"]})
+        torch.testing.assert_close(torch.from_numpy(static), first, atol=1e-4, rtol=0)
 
 
-def test_other_networks_are_refused(tmp_path: Path) -> None:
+def test_exporting_other_networks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="SepConv is not supported"):
         export_onnx(build_model("sepconv", {"widths": [4, 8], "taps": 3}), tmp_path / "a.onnx")

@@ -1,4 +1,4 @@
-"""Extras by the libraries that they install."""
+"""The extra that installs a library."""
 
 import pytest
 
@@ -10,5 +10,5 @@ from midframe.extras import extra_of
     [("gradio", "web"), ("uvicorn", "web"), ("ray", "cluster"), ("pi_heif", "heic"),
      ("lightning", "train"), ("google", "train")],
 )  # fmt: skip
-def test_a_missing_library_is_installed_by_its_extra(library: str, extra: str) -> None:
+def test_the_extra_of_a_library_is_found(library: str, extra: str) -> None:
     assert extra_of(library) == extra

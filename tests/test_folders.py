@@ -11,7 +11,7 @@ def names_below(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in walk(folder))
 
 
-def test_every_folder_is_searched_once_though_links_lead_there_again(tmp_path: Path) -> None:
+def test_every_folder_is_searched_once_despite_several_links_to_it(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     (folder / "z").mkdir(parents=True)
     (folder / "z" / "a").touch()
@@ -23,7 +23,7 @@ def test_every_folder_is_searched_once_though_links_lead_there_again(tmp_path: P
     assert names_below(folder) == [".hidden", "dead", "z/a"]
 
 
-def test_folders_that_are_not_searched_are_reported_once(
+def test_skipped_folders_are_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "in"

@@ -12,7 +12,7 @@ import midframe
 
 PACKAGE = Path(midframe.__file__).parent
 TESTS = Path(__file__).parent
-# The files and folders of a folder, lowest first: each imports those of lower layers only.
+# Modules and packages in layers, lowest first: each imports only those of lower layers.
 FLOWSEP = (
     ("layout", "config", "scales", "cuda_graphs"),
     ("steps",),
@@ -138,25 +138,25 @@ FORBIDDEN = {
     },
     "speeds": {"cluster", "video", "data", "training", "evaluation", "api", "cli", "doctor", "web"},
 }
-"""What the modules of each component may not import; `*` is everything but what follows a minus."""
+"""Components that each component must not import; `*` means all except those after a minus."""
 
 
-def imported(path: Path) -> set[str]:
-    """The components of midframe that a file imports."""
-    found: set[str] = set()
+def imported_components(path: Path) -> set[str]:
+    """Return the components of midframe that a file imports."""
+    components: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        found |= {
+        components |= {
             name.split(".")[1] if "." in name else "midframe"
             for name in names
             if name.partition(".")[0] == "midframe"
         }
-    return found
+    return components
 
 
 def imported_modules(path: Path) -> set[str]:
-    """The modules and names of midframe that a file imports as it is loaded, with their dots."""
+    """Return the dotted names of midframe that a file imports at run time."""
     typing = [
         node
         for block in ast.walk(ast.parse(path.read_text()))
@@ -165,13 +165,13 @@ def imported_modules(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom)
     ]
     hints = {node.module or "" for node in typing}
-    found: set[str] = set()
+    imports: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module not in hints:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            imports |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return {name for name in found if name.startswith("midframe.")}
+            imports |= {alias.name for alias in node.names}
+    return {name for name in imports if name.startswith("midframe.")}
 
 
 def components() -> dict[str, list[Path]]:
@@ -185,14 +185,16 @@ def test_imports_point_one_way() -> None:
     for component, paths in components().items():
         assert paths, component
         for path in paths:
-            found = imported(path)
+            imports = imported_components(path)
             allowed = {name[1:] for name in FORBIDDEN[component] if name.startswith("-")}
-            wrong = found - allowed if "*" in FORBIDDEN[component] else found & FORBIDDEN[component]
+            wrong = (
+                imports - allowed if "*" in FORBIDDEN[component] else imports & FORBIDDEN[component]
+            )
             assert not wrong, f"{path} imports {wrong}"
 
 
 def imported_from(package: str, path: Path) -> set[str]:
-    """The files and folders of a package, such as "media", that a file imports."""
+    """Return the modules and packages of a package, such as "media", that a file imports."""
     prefix = f"midframe.{package}."
     return {
         name.removeprefix(prefix).split(".")[0]
@@ -202,14 +204,13 @@ def imported_from(package: str, path: Path) -> set[str]:
 
 
 def names_in(folder: Path) -> set[str]:
-    """The modules and packages in a folder."""
-    found = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    return found | {path.parent.name for path in folder.glob("*/__init__.py")}
+    """Return the modules and packages in a folder."""
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    return modules | {path.parent.name for path in folder.glob("*/__init__.py")}
 
 
 def check_layers(package: str, layers: Sequence[Collection[str]]) -> None:
-    """Check that the files and folders of a package import those of lower layers, and themselves,
-    only."""
+    """Check that the modules and packages of a package import only lower layers and themselves."""
     folder = PACKAGE.joinpath(*package.split("."))
     assert names_in(folder) == {name for layer in layers for name in layer}
     for number, layer in enumerate(layers):
@@ -230,30 +231,32 @@ def check_layers(package: str, layers: Sequence[Collection[str]]) -> None:
         ("video.sinks", SINKS),
     ],
 )
-def test_files_and_folders_import_lower_layers_only(
+def test_modules_and_packages_import_only_lower_layers(
     package: str, layers: Sequence[Collection[str]]
 ) -> None:
     check_layers(package, layers)
 
 
-def test_a_plan_is_loaded_without_pictures_and_networks() -> None:
+def test_the_plan_is_imported_without_pyav_and_pytorch() -> None:
     code = "import sys, midframe.video.plan; print({'av', 'torch'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    completed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert completed.stdout.strip() == "set()"
 
 
-def test_each_step_of_flowsep_stands_by_itself() -> None:
+def test_the_steps_of_flowsep_do_not_import_each_other() -> None:
     steps = PACKAGE / "models" / "flowsep" / "steps"
     folders = {path.parent.name for path in steps.glob("*/reference.py")}
     assert len(folders) == 7
     for path in steps.glob("*/*.py"):
         prefix = "midframe.models.flowsep.steps."
-        found = {
+        steps_imported = {
             name.removeprefix(prefix).split(".")[0]
             for name in imported_modules(path)
             if name.startswith(prefix)
         }
-        assert found <= {path.parent.name}, path
+        assert steps_imported <= {path.parent.name}, path
         if path.stem == "reference":
             assert not {
                 name for name in imported_modules(path) if "halide" in name or "triton" in name
@@ -272,18 +275,18 @@ def test_operators_are_imported_without_halide_and_triton() -> None:
             assert not [text for text in loaded if "halide" in text or "triton" in text], path
 
 
-def test_no_implementation_is_imported_by_a_composed_name() -> None:
+def test_implementations_are_imported_by_literal_names() -> None:
     for component in ("ops", "models"):
         for path in (PACKAGE / component).rglob("*.py"):
             assert "import_module" not in path.read_text(), path
 
 
-def test_gradio_is_imported_by_the_page_and_its_server_alone() -> None:
-    found = [path.stem for path in PACKAGE.rglob("*.py") if "import gradio" in path.read_text()]
-    assert sorted(found) == ["page", "server"]
+def test_only_the_page_and_its_server_import_gradio() -> None:
+    modules = [path.stem for path in PACKAGE.rglob("*.py") if "import gradio" in path.read_text()]
+    assert sorted(modules) == ["page", "server"]
 
 
-def test_the_rooms_of_a_plain_installation_import_no_library_of_an_extra() -> None:
+def test_only_components_of_extras_import_libraries_of_extras() -> None:
     libraries = {"cv2", "fastapi", "fsspec", "gradio", "lightning", "onnx", "onnxscript", "ray",
                  "s3fs", "scipy", "skimage", "starlette", "tensorboard", "uvicorn",
                  "webdataset"}  # fmt: skip
@@ -304,27 +307,27 @@ def test_the_rooms_of_a_plain_installation_import_no_library_of_an_extra() -> No
             )
         }
         assert not names & libraries, path
-    of_data = {name for path in (PACKAGE / "evaluation").glob("*.py")
+    data_modules = {name for path in (PACKAGE / "evaluation").glob("*.py")
                for name in imported_from("data", path)}  # fmt: skip
-    assert of_data == {"layouts"}
+    assert data_modules == {"layouts"}
 
 
-def test_ray_is_imported_by_three_modules_alone() -> None:
-    found = [
+def test_only_three_modules_import_ray() -> None:
+    modules = [
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         if re.search(r"^\s*(import|from) ray\b", path.read_text(), re.MULTILINE)
     ]
-    assert sorted(found) == [f"cluster/{name}.py" for name in ("connection", "executor", "pool")]
+    assert sorted(modules) == [f"cluster/{name}.py" for name in ("connection", "executor", "pool")]
 
 
-def test_nothing_but_the_command_line_imports_the_package_itself() -> None:
+def test_only_the_command_line_imports_the_package_itself() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.parent.name != "cli" and path.name != "__init__.py":
-            assert "midframe" not in imported(path), path
+            assert "midframe" not in imported_components(path), path
 
 
-def test_everything_in_all_is_there() -> None:
+def test_every_name_in_all_exists() -> None:
     assert all(hasattr(midframe, name) for name in midframe.__all__)
 
 
@@ -337,16 +340,18 @@ def test_a_missing_vapoursynth_is_reported_with_the_command_that_installs_it(
         import_module("midframe.vapoursynth")
 
 
-def test_media_is_loaded_without_pytorch() -> None:
+def test_media_is_imported_without_pytorch() -> None:
     components = ("reading.sources", "streams.trials", "writing.writer")
     imports = ", ".join(f"midframe.media.{component}" for component in components)
     code = f"import sys, {imports}; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    completed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert completed.stdout.strip() == "False"
 
 
 def test_the_tests_mirror_the_folders_of_the_package() -> None:
-    """`helpers` is shared by tests, `benchmarks` is about the folder of that name."""
+    """Exceptions: `helpers` is shared by tests, and `benchmarks` tests the folder of that name."""
     mirrored = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
     folders = {path for path in mirrored if path.parts and path.parts[0] != "benchmarks"}
     assert {folder for folder in folders if not (PACKAGE / folder).is_dir()} == set()

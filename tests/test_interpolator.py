@@ -29,44 +29,44 @@ def tool(tiny_model: SepConv) -> Interpolator:
 
 @pytest.mark.parametrize("size", [(64, 96), (37, 51), (1, 5)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_any_size_and_depth_comes_out_as_it_went_in(
+def test_the_output_has_the_size_and_data_type_of_the_input(
     tool: Interpolator, frame: Render, size: tuple[int, int], dtype: type
 ) -> None:
     first, second = (
         frame(t, *size).astype(dtype) * (257 if dtype == np.uint16 else 1) for t in (0, 1)
     )
-    made = tool.interpolate(first, second)
-    assert made.shape == first.shape
-    assert made.dtype == dtype
+    output = tool.interpolate(first, second)
+    assert output.shape == first.shape
+    assert output.dtype == dtype
 
 
-def test_equal_frames_have_themselves_between(frame: Render) -> None:
+def test_the_middle_of_two_equal_frames_is_nearly_the_same_frame(frame: Render) -> None:
     tool = Interpolator("sepconv", device="cpu")
     first = frame(0)
-    made = tool.interpolate(first, first).astype(int)
-    assert abs(made - first).mean() < 2.5
-    assert abs(made.mean() - first.mean()) < 0.5
+    output = tool.interpolate(first, first).astype(int)
+    assert abs(output - first).mean() < 2.5
+    assert abs(output.mean() - first.mean()) < 0.5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_tiles_equal_the_whole(frame: Render, precision: str) -> None:
+def test_tiles_equal_the_full_frame(frame: Render, precision: str) -> None:
     first, second = frame(0, 200, 328), frame(2, 200, 328)
-    made = [
+    outputs = [
         Interpolator("sepconv", device="cpu", tile=tile, precision=precision).interpolate(
             first, second
         )
         for tile in (0, 96)
     ]
-    differences = abs(made[0].astype(int) - made[1])
+    differences = abs(outputs[0].astype(int) - outputs[1])
     assert differences.max() <= (1 if precision == "float32" else 3)
     assert (differences > 1).mean() < 1e-4
 
 
-def test_tiles_cover_a_frame_once() -> None:
+def test_tiles_cover_every_pixel_of_a_frame_once() -> None:
     count = np.zeros((130, 200), int)
-    parts = tiles(130, 200, size=64, margin=20)
-    for rows, columns in parts:
+    rectangles = tiles(130, 200, size=64, margin=20)
+    for rows, columns in rectangles:
         count[rows, columns] += 1
         assert count[rows, columns].size <= 64 * 64
     assert (count == 1).all()
@@ -74,52 +74,52 @@ def test_tiles_cover_a_frame_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "steps"),
+    ("times", "steps"),
     [("1/2", "1/2"), ("1/4", "1/2 1/4"), ("5/8 1/4", "1/2 1/4 3/4 5/8"), ("1", "")],
 )
-def test_a_time_comes_after_those_it_lies_between(wanted: str, steps: str) -> None:
-    assert halving_steps([Fraction(each) for each in wanted.split()]) == [
+def test_halving_steps_interpolate_the_neighbours_of_a_time_first(times: str, steps: str) -> None:
+    assert halving_steps([Fraction(each) for each in times.split()]) == [
         Fraction(each) for each in steps.split()
     ]
 
 
-def test_progress_rises_to_1_within_and_over_frames(tiny_model: SepConv, frame: Render) -> None:
+def test_progress_increases_to_1_over_tiles_and_frames(tiny_model: SepConv, frame: Render) -> None:
     tool = Interpolator(tiny_model, device="cpu", precision="float32", tile=32)
-    shares: list[float] = []
+    fractions: list[float] = []
     tool.interpolate_many(
-        frame(0), frame(4), [Fraction(1, 4), Fraction(1, 2)], progress=shares.append
+        frame(0), frame(4), [Fraction(1, 4), Fraction(1, 2)], progress=fractions.append
     )
-    assert shares == sorted(shares)
-    assert len(shares) == 2 * 6
-    assert shares[-1] == 1
+    assert fractions == sorted(fractions)
+    assert len(fractions) == 2 * 6
+    assert fractions[-1] == 1
 
 
-def test_a_network_that_is_given_stays_as_it_was(tiny_model: SepConv, frame: Render) -> None:
+def test_the_given_network_is_not_modified(tiny_model: SepConv, frame: Render) -> None:
     tiny_model.train()
     Interpolator(tiny_model, device="cpu", precision="bfloat16").interpolate(frame(0), frame(1))
     assert tiny_model.training
     assert next(tiny_model.parameters()).dtype == torch.float32
 
 
-def test_other_times_come_by_halving(tool: Interpolator, frame: Render) -> None:
+def test_other_times_are_interpolated_by_halving(tool: Interpolator, frame: Render) -> None:
     first, second = frame(0), frame(4)
     middle = tool.interpolate(first, second)
     times = [0, Fraction(1, 4), 0.5, Fraction(3, 4), 1]
-    made = tool.interpolate_many(first, second, times)
-    assert np.array_equal(made[0], first)
-    assert np.array_equal(made[4], second)
-    assert np.array_equal(made[2], middle)
+    frames = tool.interpolate_many(first, second, times)
+    assert np.array_equal(frames[0], first)
+    assert np.array_equal(frames[4], second)
+    assert np.array_equal(frames[2], middle)
     quarter = tool.interpolate(first, middle).astype(int)
-    assert abs(made[1] - quarter).max() <= 1  # the middle was not rounded on the way
+    assert abs(frames[1] - quarter).max() <= 1  # the middle frame is not rounded in between
 
 
-def test_each_frame_is_made_once(
+def test_each_frame_is_interpolated_once(
     tool: Interpolator, frame: Render, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[None] = []
     middle = DeviceInterpolator.middle
     monkeypatch.setattr(
-        DeviceInterpolator, "middle", lambda *given: calls.append(None) or middle(*given)
+        DeviceInterpolator, "middle", lambda *arguments: calls.append(None) or middle(*arguments)
     )
     tool.interpolate_many(frame(0), frame(4), [Fraction(n, 8) for n in range(1, 8)])
     assert len(calls) == 7
@@ -129,21 +129,19 @@ def test_each_frame_is_made_once(
     ("time", "depth", "expected"),
     [(1 / 3, 2, "1/4"), (1 / 3, 4, "5/16"), (0.5, 1, "1/2"), (1, 3, "1")],
 )
-def test_times_go_to_the_nearest_that_halving_reaches(
+def test_times_are_rounded_to_the_nearest_time_that_halving_reaches(
     time: float, depth: int, expected: str
 ) -> None:
     assert nearest_time(time, depth) == Fraction(expected)
 
 
 @pytest.mark.parametrize("time", [-0.1, 1.5])
-def test_times_outside_are_refused(tool: Interpolator, frame: Render, time: float) -> None:
+def test_times_outside_0_to_1_are_refused(tool: Interpolator, frame: Render, time: float) -> None:
     with pytest.raises(ValueError, match=str(time)):
         tool.interpolate(frame(0), frame(1), time)
 
 
-def test_frames_that_do_not_fit_are_refused_with_both_shapes(
-    tool: Interpolator, frame: Render
-) -> None:
+def test_unequal_and_unsupported_frames_are_refused(tool: Interpolator, frame: Render) -> None:
     with pytest.raises(ValueError, match=r"\(64, 96, 3\).*\(64, 90, 3\)"):
         tool.interpolate(frame(0), frame(0, 64, 90))
     with pytest.raises(ValueError, match=r"\(64, 96\)"):
@@ -153,39 +151,37 @@ def test_frames_that_do_not_fit_are_refused_with_both_shapes(
 
 
 @pytest.mark.slow
-def test_bfloat16_and_float32_agree(frame: Render) -> None:
+def test_bfloat16_and_float32_give_similar_frames(frame: Render) -> None:
     first, second = frame(0), frame(2)
-    made = [
+    outputs = [
         Interpolator("sepconv", device="cpu", precision=name).interpolate(first, second)
         for name in ("float32", "bfloat16")
     ]
-    assert abs(made[0].astype(int) - made[1]).mean() < 0.5
+    assert abs(outputs[0].astype(int) - outputs[1]).mean() < 0.5
 
 
-def test_wrong_settings_are_refused(tiny_model: SepConv) -> None:
+def test_invalid_settings_are_refused(tiny_model: SepConv) -> None:
     for wrong in ({"device": "abacus"}, {"precision": "float8"}, {"tile": -1}, {"depth": 0}):
         with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
             Interpolator(tiny_model, **wrong)  # type: ignore[arg-type]
     assert choose_precision("auto", torch.device("cuda")) == torch.float16
 
 
-def test_there_is_a_shipped_model() -> None:
+def test_sepconv_is_shipped() -> None:
     assert "sepconv" in list_models()
 
 
-def test_values_outside_of_the_usual_range_are_kept_in_float32_alone(
-    tool: Interpolator, frame: Render
-) -> None:
+def test_values_outside_0_to_1_are_kept_in_float32(tool: Interpolator, frame: Render) -> None:
     wide = frame(0).astype(np.float32) / 255 * 1.5 - 0.25
     assert wide.max() > 1.1
     assert wide.min() < -0.1
-    made = tool.interpolate(wide, wide)
-    assert made.dtype == np.float32
-    assert made.max() > 1.1
-    assert made.min() < -0.1
+    output = tool.interpolate(wide, wide)
+    assert output.dtype == np.float32
+    assert output.max() > 1.1
+    assert output.min() < -0.1
 
 
-def test_pictures_that_are_no_arrays_and_a_single_time_are_refused_with_the_remedy() -> None:
+def test_file_names_and_a_single_time_are_refused_with_the_remedy() -> None:
     tool = Interpolator("flowsep-small", device="cpu")
     grey = np.full((32, 32, 3), 128, np.uint8)
     with pytest.raises(ValueError, match="must be NumPy arrays, got str and ndarray"):
@@ -194,7 +190,7 @@ def test_pictures_that_are_no_arrays_and_a_single_time_are_refused_with_the_reme
         tool.interpolate_many(grey, grey, 0.25)  # type: ignore[arg-type]
 
 
-def test_frames_may_be_read_only_as_those_of_pillow(tool: Interpolator, frame: Render) -> None:
+def test_frames_may_be_read_only_arrays(tool: Interpolator, frame: Render) -> None:
     first, second = frame(0), frame(1)
     expected = tool.interpolate(first, second)
     first.flags.writeable = second.flags.writeable = False
@@ -202,7 +198,7 @@ def test_frames_may_be_read_only_as_those_of_pillow(tool: Interpolator, frame: R
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 255])
-def test_samples_that_would_spread_over_the_frame_are_refused(
+def test_samples_that_are_not_finite_or_far_out_of_range_are_refused(
     tool: Interpolator, value: float
 ) -> None:
     good = np.zeros((8, 8, 3), np.float32)
@@ -213,14 +209,14 @@ def test_samples_that_would_spread_over_the_frame_are_refused(
             tool.interpolate(*pair)
 
 
-def test_results_of_float32_do_not_share_the_memory_of_a_frame(tool: Interpolator) -> None:
+def test_float32_results_do_not_share_memory_with_frames(tool: Interpolator) -> None:
     first = np.zeros((8, 8, 3), np.float32)
-    made = tool.interpolate_many(first, first, [0, 0, 1])
-    for each in (*made[1:], first):
-        assert not np.shares_memory(made[0], each)
+    frames = tool.interpolate_many(first, first, [0, 0, 1])
+    for each in (*frames[1:], first):
+        assert not np.shares_memory(frames[0], each)
 
 
-def test_times_may_be_scalars_of_numpy_and_pytorch() -> None:
+def test_times_may_be_numpy_and_pytorch_scalars() -> None:
     for time in (np.float32(0.25), np.array(0.25), torch.tensor(0.25)):
         assert nearest_time(time, None) == Fraction(1, 4)
     for wrong in (None, float("nan"), 1j, "soon"):
@@ -228,7 +224,7 @@ def test_times_may_be_scalars_of_numpy_and_pytorch() -> None:
             nearest_time(wrong, None)
 
 
-def test_a_forked_process_does_not_wait_for_threads_that_it_does_not_have(
+def test_a_forked_process_uses_one_thread(
     tool: Interpolator,
     frame: Render,
     monkeypatch: pytest.MonkeyPatch,

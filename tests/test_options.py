@@ -1,4 +1,4 @@
-"""Options check themselves, and every entry point reads the same fields and defaults."""
+"""Options are validated, and every entry point has the same fields and defaults."""
 
 import inspect
 import json
@@ -31,7 +31,7 @@ GROUPS = (InterpolationOptions, RetimingOptions, SourceOptions, EncodingOptions)
 
 
 @pytest.mark.parametrize(
-    ("group", "wrong", "complaint"),
+    ("group", "wrong", "message"),
     [
         (InterpolationOptions, {"tile": -1}, "tile is -1: 0 or more"),
         (InterpolationOptions, {"scale": 3}, "scale is 3: 1, 2, 4"),
@@ -59,22 +59,22 @@ GROUPS = (InterpolationOptions, RetimingOptions, SourceOptions, EncodingOptions)
         (CompareOptions, {"slower": 1001}, "slower is 1001: 1 to 1000"),
     ],
 )
-def test_a_wrong_value_is_refused_with_what_is_allowed(
-    group: Any, wrong: dict[str, Any], complaint: str
+def test_an_invalid_value_is_refused_with_the_allowed_values(
+    group: Any, wrong: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(OptionError, match=complaint) as caught:
+    with pytest.raises(OptionError, match=message) as caught:
         group(**wrong)
     assert isinstance(caught.value, ValueError)
 
 
-def test_options_cannot_be_changed() -> None:
+def test_options_are_immutable() -> None:
     with pytest.raises(FrozenInstanceError):
         RetimingOptions().factor = 3  # type: ignore[misc]
 
 
-def test_rates_are_exact_however_they_are_given() -> None:
-    for given in ("59.94", 59.94, "60000/1001", Fraction(60000, 1001)):
-        assert RetimingOptions(fps=given) == RetimingOptions(fps=Fraction(60000, 1001))
+def test_frame_rates_are_exact_in_any_notation() -> None:
+    for rate in ("59.94", 59.94, "60000/1001", Fraction(60000, 1001)):
+        assert RetimingOptions(fps=rate) == RetimingOptions(fps=Fraction(60000, 1001))
     assert RetimingOptions(slow=2.5) == RetimingOptions(slow="5/2")
 
 
@@ -82,27 +82,27 @@ def test_rates_are_exact_however_they_are_given() -> None:
     "entry", [Interpolator, interpolate_video, compare_video, video, compare, score, image]
 )
 def test_every_entry_point_has_the_defaults_of_the_options(entry: Callable[..., Any]) -> None:
-    own = (CompareOptions, *GROUPS) if entry in (compare, compare_video) else GROUPS
-    known = {each.name: each.default for group in reversed(own) for each in fields(group)}
-    given = inspect.signature(entry).parameters
-    shared = given.keys() & known.keys()
+    groups = (CompareOptions, *GROUPS) if entry in (compare, compare_video) else GROUPS
+    known = {each.name: each.default for group in reversed(groups) for each in fields(group)}
+    parameters = inspect.signature(entry).parameters
+    shared = parameters.keys() & known.keys()
     assert len(shared) >= 6
     for name in shared:
         assert known[name] is not MISSING
-        assert (name, given[name].default) == (name, known[name])
+        assert (name, parameters[name].default) == (name, known[name])
 
 
-def test_every_option_of_a_video_is_an_argument_of_the_function_and_of_the_command() -> None:
+def test_every_video_option_is_an_argument_of_the_function_and_the_command() -> None:
     names = {each.name for group in GROUPS for each in fields(group)} - {"depth"}
     assert names <= inspect.signature(interpolate_video).parameters.keys()
     assert names - {"encoder_options"} <= inspect.signature(video).parameters.keys()
 
 
-def test_a_fingerprint_holds_every_option_that_changes_frames() -> None:
-    found = fingerprint(*(group() for group in GROUPS))
-    omitted = {each.name for group in GROUPS for each in fields(group)} - found.keys()
+def test_a_fingerprint_contains_every_option_that_changes_frames() -> None:
+    values = fingerprint(*(group() for group in GROUPS))
+    omitted = {each.name for group in GROUPS for each in fields(group)} - values.keys()
     assert omitted == {"model", "device", "strict", "mute", "hwaccel"}
-    assert json.loads(json.dumps(found)) == found
+    assert json.loads(json.dumps(values)) == values
     for changed in ({"tile": 64}, {"scale": 2}, {"ensemble": 4}, {"precision": "float32"}):
         assert fingerprint(InterpolationOptions(**changed)) != fingerprint(InterpolationOptions())
     assert fingerprint(InterpolationOptions(device="cpu")) == fingerprint(InterpolationOptions())
@@ -110,7 +110,7 @@ def test_a_fingerprint_holds_every_option_that_changes_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "given", "complaint"),
+    ("group", "values", "message"),
     [
         (EncodingOptions, {"crf": "18"}, "crf is '18': a whole number"),
         (EncodingOptions, {"crf": True}, "crf is True: a whole number"),
@@ -131,14 +131,14 @@ def test_a_fingerprint_holds_every_option_that_changes_frames() -> None:
         ),
     ],
 )
-def test_options_of_another_type_are_named(
-    group: Callable[..., object], given: dict[str, Any], complaint: str
+def test_options_of_another_type_are_refused_by_name(
+    group: Callable[..., object], values: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(OptionError, match=complaint):
-        group(**given)
+    with pytest.raises(OptionError, match=message):
+        group(**values)
 
 
-def test_numbers_of_another_type_are_the_same_option() -> None:
+def test_equal_values_of_another_type_give_the_same_fingerprint() -> None:
     for one, other in (
         (EncodingOptions(crf=18), EncodingOptions(crf=18.0)),  # type: ignore[arg-type]
         (EncodingOptions(preset="9"), EncodingOptions(preset=9)),  # type: ignore[arg-type]
@@ -148,14 +148,14 @@ def test_numbers_of_another_type_are_the_same_option() -> None:
         assert json.dumps(fingerprint(one)) == json.dumps(fingerprint(other))
 
 
-def test_a_fingerprint_is_the_same_from_python_and_from_the_command_line() -> None:
-    given = [EncodingOptions(encoder_options=None), EncodingOptions(encoder_options={})]
-    assert len({json.dumps(fingerprint(each)) for each in given}) == 1
+def test_python_and_the_command_line_give_the_same_fingerprint() -> None:
+    encodings = [EncodingOptions(encoder_options=None), EncodingOptions(encoder_options={})]
+    assert len({json.dumps(fingerprint(each)) for each in encodings}) == 1
     thresholds = [SourceOptions(cut_threshold=10), SourceOptions(cut_threshold=10.0)]
     assert len({json.dumps(fingerprint(each)) for each in thresholds}) == 1
 
 
-def test_work_with_another_tile_is_not_resumed(tmp_path: Path) -> None:
+def test_resuming_with_another_tile_size_is_refused(tmp_path: Path) -> None:
     jobs = [fingerprint(InterpolationOptions(tile=tile)) for tile in (None, 64)]
     work = Segments(tmp_path / "out.mp4", jobs[0])
     work.add(0, b"", [])
@@ -164,7 +164,7 @@ def test_work_with_another_tile_is_not_resumed(tmp_path: Path) -> None:
         Segments(tmp_path / "out.mp4", jobs[1], resume=True)
 
 
-def test_work_of_an_earlier_version_is_refused_by_name(
+def test_resuming_work_of_an_earlier_version_is_refused(
     render_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     source, target = render_video(frames=3), tmp_path / "out.mp4"
@@ -180,23 +180,23 @@ def test_work_of_an_earlier_version_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    ("given", "seconds"),
+    ("text", "seconds"),
     [("90", 90), ("1:30", 90), ("0:01:40.5", 100.5), ("2:00:00", 7200), (".5", 0.5), (3, 3)],
 )
-def test_times_are_seconds_or_clock_times(given: str, seconds: float) -> None:
-    assert SourceOptions(start=given).seconds == (seconds, None)
-    assert SourceOptions(end=given).seconds == (0, seconds)
+def test_times_are_seconds_or_clock_times(text: str, seconds: float) -> None:
+    assert SourceOptions(start=text).seconds == (seconds, None)
+    assert SourceOptions(end=text).seconds == (0, seconds)
 
 
 @pytest.mark.parametrize("wrong", ["1:75", "1:60:00", "a", "1:2:3:4", "-1", ""])
-def test_what_is_no_time_is_refused(wrong: str) -> None:
+def test_invalid_times_are_refused(wrong: str) -> None:
     with pytest.raises(OptionError, match="seconds, m:s or h:m:s"):
         SourceOptions(start=wrong)
 
 
-def test_factors_are_exact_however_they_are_given() -> None:
-    for given in ("2.5", 2.5, "5/2", Fraction(5, 2)):
-        assert RetimingOptions(factor=given).factor == Fraction(5, 2)
+def test_factors_are_exact_in_any_notation() -> None:
+    for factor in ("2.5", 2.5, "5/2", Fraction(5, 2)):
+        assert RetimingOptions(factor=factor).factor == Fraction(5, 2)
     assert isinstance(RetimingOptions(factor="2.0").factor, int)
     with pytest.raises(OptionError, match="factor is 5/2 and vfr is set"):
         RetimingOptions(factor="2.5", vfr=True)
@@ -204,19 +204,19 @@ def test_factors_are_exact_however_they_are_given() -> None:
         RetimingOptions(factor="two")
 
 
-def test_the_command_line_names_options_as_they_are_typed() -> None:
+def test_errors_on_the_command_line_use_the_spelling_of_the_command_line() -> None:
     with pytest.raises(OptionError) as raised:
         SourceOptions(cut_threshold=200)
     assert str(raised.value) == "cut_threshold is 200: 0 to 100 is needed"
     assert raised.value.command_line_text == "--cut-threshold is 200: 0 to 100 is needed"
     with pytest.raises(OptionError) as raised:
         RetimingOptions(fps="60", vfr=True)
-    wanted = "--fps is 60 and --vfr is set: use --factor with --vfr"
-    assert raised.value.command_line_text == wanted
+    expected = "--fps is 60 and --vfr is set: use --factor with --vfr"
+    assert raised.value.command_line_text == expected
 
 
-def test_options_beside_an_interpolator_that_has_others_are_refused(tmp_path: Path) -> None:
-    """They had no effect."""
+def test_options_that_differ_from_those_of_a_given_interpolator_are_refused(tmp_path: Path) -> None:
+    """Otherwise they would be ignored."""
     tiled = Interpolator(lambda first, second: (first + second) / 2, device="cpu", tile=64)
     names = tmp_path / "in.mp4", tmp_path / "out.mp4"
     for call in (interpolate_video, compare_video):

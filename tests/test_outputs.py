@@ -17,18 +17,18 @@ from midframe.outputs import (
 
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[Path]:
-    """A folder that nobody can write to: one of another file system that is read-only, or one
-    without permission."""
+    """Return a folder that cannot be written to: one without permission, or for root a folder of a
+    read-only file system."""
     folder = tmp_path / "locked"
     folder.mkdir()
     folder.chmod(0o500)
     if os.geteuid() == 0:
-        folder = Path("/proc/self")  # where root cannot make files either
+        folder = Path("/proc/self")  # root cannot create files there
     yield folder
     (tmp_path / "locked").chmod(0o700)
 
 
-def test_an_input_is_never_written_over(tmp_path: Path) -> None:
+def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     source, link, twin = tmp_path / "a.png", tmp_path / "link.png", tmp_path / "twin.png"
     source.touch()
     link.symlink_to(source)
@@ -41,7 +41,7 @@ def test_an_input_is_never_written_over(tmp_path: Path) -> None:
         check_output_folder(tmp_path / "x" / "..", inputs=[tmp_path])
 
 
-def test_a_file_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_a_file_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "out.png"
     check_output_file(path, overwrite=False)
     path.touch()
@@ -50,7 +50,7 @@ def test_a_file_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None
     check_output_file(path, overwrite=True)
 
 
-def test_places_where_no_file_can_be_are_refused(tmp_path: Path, locked: Path) -> None:
+def test_paths_that_cannot_be_written_are_refused(tmp_path: Path, locked: Path) -> None:
     (tmp_path / "file").touch()
     for path, reason in (
         (tmp_path, "is a folder"),
@@ -64,9 +64,7 @@ def test_places_where_no_file_can_be_are_refused(tmp_path: Path, locked: Path) -
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "locked"]
 
 
-def test_a_folder_may_be_made_but_not_in_a_file_or_a_locked_place(
-    tmp_path: Path, locked: Path
-) -> None:
+def test_a_folder_in_a_file_or_a_read_only_folder_is_refused(tmp_path: Path, locked: Path) -> None:
     (tmp_path / "file").touch()
     check_output_folder(tmp_path / "new" / "newer")
     check_output_folder(tmp_path)
@@ -80,24 +78,24 @@ def test_a_folder_may_be_made_but_not_in_a_file_or_a_locked_place(
             check_output_folder(path)
 
 
-def test_a_file_appears_whole_with_the_permissions_of_new_files(tmp_path: Path) -> None:
-    path, usual = tmp_path / "out.bin", tmp_path / "usual"
-    usual.touch()
+def test_a_file_is_written_atomically_with_the_permissions_of_new_files(tmp_path: Path) -> None:
+    path, other = tmp_path / "out.bin", tmp_path / "other"
+    other.touch()
     with atomic_write(path) as unfinished:
         unfinished.unlink()
         os.close(
             os.open(unfinished, os.O_CREAT | os.O_WRONLY, 0o600)
-        )  # as writers do that have their own temporary
+        )  # like writers that use temporary files of their own
         assert not path.exists()
-    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
     path.write_text("old")
     with pytest.raises(ZeroDivisionError), atomic_write(path) as unfinished:
         unfinished.write_text(f"new {1 / 0}")
     assert path.read_text() == "old"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["out.bin", "usual"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "out.bin"]
 
 
-def test_a_long_name_leaves_room_for_the_unfinished_file(tmp_path: Path) -> None:
+def test_a_long_name_is_shortened_for_the_unfinished_file(tmp_path: Path) -> None:
     path = tmp_path / ("ä" * 125 + ".png")
     assert len(os.fsencode(unfinished_path(path).name)) <= 255
     with atomic_write(path) as unfinished:
@@ -105,7 +103,7 @@ def test_a_long_name_leaves_room_for_the_unfinished_file(tmp_path: Path) -> None
     assert path.read_text() == "x"
 
 
-def test_a_link_remains_and_leads_to_the_new_file(tmp_path: Path) -> None:
+def test_a_link_is_kept_and_its_target_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     link, file = tmp_path / "out.png", tmp_path / "disk" / "other.png"
     link.symlink_to(file)
@@ -119,7 +117,7 @@ def test_a_link_remains_and_leads_to_the_new_file(tmp_path: Path) -> None:
 
 def test_links_to_another_suffix_and_loops_are_not_followed(tmp_path: Path) -> None:
     links = {"a.png": "store/0a1b", "b.png": "c.png", "c.png": "b.png"}
-    for name, leads_to in links.items():
-        (tmp_path / name).symlink_to(leads_to)
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
     for name in links:
         assert real_path(tmp_path / name) == tmp_path / name

@@ -1,4 +1,4 @@
-"""The command line's process keeps memory."""
+"""The process of the command line keeps freed memory."""
 
 import os
 import platform
@@ -25,20 +25,21 @@ for _ in range(60):
 
 
 def page_faults() -> list[int]:
-    """How often the system gave a page of memory for each of 60 tensors of 64 MB, one after
-    another."""
+    """Return the number of page faults for each of 60 successively allocated tensors of 64 MB."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")
     }
     command = [sys.executable, "-c", COUNT]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return [int(line) for line in done.stdout.split()]
+    completed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return [int(line) for line in completed.stdout.split()]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
-def test_memory_is_kept_for_the_next_tensor() -> None:
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc is configured to keep memory"
+)
+def test_freed_memory_is_reused_for_the_next_tensor() -> None:
     faults = page_faults()
     assert faults[0] > 1000
-    # Something small may be cut from a freed block, which is too short for the next tensor then;
-    # after some tensors the pieces left over are enough for what is small.
+    # A small allocation may split a freed block, which is then too small for the next tensor;
+    # after some tensors, the remainders are sufficient for small allocations.
     assert median(faults[20:]) < 100

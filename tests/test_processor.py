@@ -1,4 +1,4 @@
-"""The instructions of processors."""
+"""Detection of processor instructions."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from midframe import processor
     ],
     ids=["none", "AVX-512 BF16", "AMX", "an older PyTorch"],
 )
-def test_instructions_are_those_that_pytorch_finds(
+def test_instructions_are_detected_as_by_pytorch(
     checks: dict[str, bool], bfloat16: bool, tiles: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):

@@ -1,4 +1,4 @@
-"""Every block of commands in the readme runs, as it stands there, in a folder with small videos."""
+"""Every block of commands in the README runs unchanged in a folder with small videos."""
 
 import re
 import shlex
@@ -24,14 +24,14 @@ SETUP = [block for block in BLOCKS if "venv" in block]
 COMMANDS = [block for block in BLOCKS if "venv" not in block]
 MAX_COLUMNS = 120
 MAX_TASK_LINES = 6
-PARTS_OF_A_COPY = ("README.md", "LICENSE", "pyproject.toml", "constraints.txt", "examples", "src")
+COPIED_FILES = ("README.md", "LICENSE", "pyproject.toml", "constraints.txt", "examples", "src")
 UNUSED_WEIGHTS = ("adaconv.safetensors", "sepconv.safetensors")
-"""Omitted from the copy, which is packed faster without them."""
+"""Omitted from the copy, to package it faster."""
 TOY_TRAINING = (
     "--set minutes=0 --set steps=1 --set batch=1 --set crops=[[0.0,64]] --set warm_up=1 "
     "--set workers=0 --set validation_patches=1 --set validation_frames=1"
 )
-"""Appended to `midframe train`, which would take an hour."""
+"""Appended to `midframe train`, which would otherwise take an hour."""
 
 
 def test_lines_of_the_readme_have_at_most_120_columns() -> None:
@@ -45,16 +45,16 @@ def test_all_blocks_of_the_readme_are_python_or_shell() -> None:
     assert len(COMMANDS) > 4
 
 
-def test_a_task_of_the_readme_has_at_most_six_lines_of_commands() -> None:
+def test_a_block_of_the_readme_has_at_most_six_lines() -> None:
     assert [block for block in BLOCKS if len(block.splitlines()) > MAX_TASK_LINES] == []
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the files that an installation needs, and of one test."""
+    """Copy the files that an installation needs, and write one test."""
     folder = tmp_path_factory.mktemp("copy")
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", *UNUSED_WEIGHTS)
-    for name in PARTS_OF_A_COPY:
+    for name in COPIED_FILES:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=ignored)
@@ -62,14 +62,14 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(source, folder / name)
     (folder / "tests").mkdir()
     (folder / "tests" / "test_package.py").write_text(
-        "import midframe\n\n\ndef test_it_is_installed():\n    assert 'copy' in midframe.__file__\n"
+        "import midframe\n\n\ndef test_installation():\n    assert 'copy' in midframe.__file__\n"
     )
     return folder
 
 
 @pytest.fixture
 def without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pip take everything but midframe itself from the packages of this environment."""
+    """Let pip use the packages of this environment for everything except midframe itself."""
     packages = sysconfig.get_path("purelib")
     for name, value in {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
@@ -83,24 +83,26 @@ def without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="a virtual environment has other folders there")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="virtual environments have other folders on Windows"
+)
 @pytest.mark.parametrize("block", SETUP)
 @pytest.mark.usefixtures("without_downloads")
-def test_the_setup_runs_from_nothing(block: str, copy: Path) -> None:
+def test_the_setup_runs_in_a_new_environment(block: str, copy: Path) -> None:
     shutil.rmtree(copy / ".venv", ignore_errors=True)
-    done = subprocess.run(
+    completed = subprocess.run(
         ["bash", "-c", block], cwd=copy, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert completed.returncode == 0, completed.stdout[-2000:] + completed.stderr[-2000:]
     assert "sample" not in block or (copy / "sample-x2.mp4").exists()
-    assert "pytest" not in block or "1 passed" in done.stdout
+    assert "pytest" not in block or "1 passed" in completed.stdout
 
 
 @pytest.fixture
 def folder(
     tmp_path: Path, render_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """What the commands read: videos, a folder of them, two pictures, a scene, the settings."""
+    """Write the inputs of the commands: videos, a folder of videos, images, a scene, settings."""
     render_video("holiday.mp4", frames=72, rate=Fraction(1), sound=False)
     render_video("film.mkv")
     render_video("dance.mp4")
@@ -126,39 +128,39 @@ def folder(
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_downloads")
 @pytest.mark.parametrize("block", COMMANDS)
-def test_a_block_of_commands_runs(
+def test_a_block_of_commands_runs_without_errors(
     block: str,
     folder: Path,
     run: Callable[..., tuple[int, str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    server = SimpleNamespace(run=lambda **_: None)  # a real one would serve for ever
+    server = SimpleNamespace(run=lambda **_: None)  # a real server would not return
     monkeypatch.setattr("midframe.web.server.make_server", lambda *_: server)
     monkeypatch.setattr("midframe.export.export_onnx", lambda _, path, **__: path.touch())
     monkeypatch.setenv("PIP_DRY_RUN", "1")
     for line in block.splitlines():
-        program, *words = shlex.split(line, comments=True)
+        program, *arguments = shlex.split(line, comments=True)
         if program == "pip":
             assert_installable(line)
             continue
         assert program == "midframe"
-        if "--ray" in words:  # tests/cluster runs such batches
+        if "--ray" in arguments:  # tests/cluster runs such batches
             monkeypatch.setattr("midframe.cli.batch.open_cluster_batch", no_cluster)
             monkeypatch.setattr("midframe.cli.batch.start_batch", lambda *_, **__: None)
-        words += shlex.split(TOY_TRAINING) if words[0] == "train" else []
-        status, _, errors = run(*words)
+        arguments += shlex.split(TOY_TRAINING) if arguments[0] == "train" else []
+        status, _, errors = run(*arguments)
         assert status == 0, f"{line}: {errors}"
-        named = re.search(r"# ([\w-]+\.\w+)\b", line)
-        assert named is None or (folder / named[1]).exists(), line
+        target = re.search(r"# ([\w-]+\.\w+)\b", line)
+        assert target is None or (folder / target[1]).exists(), line
 
 
 def no_cluster(*_: object, **__: object) -> AbstractContextManager[None]:
-    """Take the place of a cluster."""
+    """Replace the connection to a cluster."""
     return nullcontext()
 
 
 def assert_installable(line: str) -> None:
-    """Check a command of pip without installing: the package is found and has the extras."""
-    done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "does not provide the extra" not in done.stdout + done.stderr
+    """Check a pip command without installing: the package is found and has the extras."""
+    completed = subprocess.run(shlex.split(line), capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
+    assert "does not provide the extra" not in completed.stdout + completed.stderr

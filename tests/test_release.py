@@ -1,4 +1,4 @@
-"""The version, the files about the project and the workflows agree with each other."""
+"""The version, the project metadata and the workflows are consistent."""
 
 import re
 import tomllib
@@ -13,22 +13,22 @@ import midframe
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-FORMS = sorted((ROOT / ".github").rglob("*.yml"))
+YAML_FILES = sorted((ROOT / ".github").rglob("*.yml"))
 HEADINGS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
-"""The sections of a version by Keep a Changelog."""
+"""The sections of a version in Keep a Changelog."""
 
 
 def read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def test_the_version_is_written_once() -> None:
+def test_the_version_is_defined_once() -> None:
     assert "version" in PROJECT["project"]["dynamic"]
     setting = PROJECT["tool"]["setuptools"]["dynamic"]["version"]
     assert setting == {"attr": "midframe.__version__"}
 
 
-def test_the_newest_release_of_the_changelog_is_the_version_to_be_cited() -> None:
+def test_the_latest_release_of_the_changelog_is_the_cited_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     versions = re.findall(r"^## \[([^\]]+)\](?: - (\d{4}-\d\d-\d\d))?$", text, re.MULTILINE)
     assert versions[0] == ("Unreleased", "")
@@ -43,18 +43,18 @@ def test_the_changelog_has_the_sections_of_keep_a_changelog() -> None:
     assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= HEADINGS
 
 
-@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
-def test_files_for_the_host_can_be_read(path: Path) -> None:
+@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: path.stem)
+def test_github_files_are_valid_yaml(path: Path) -> None:
     assert isinstance(read(path), dict)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_may_write_only_where_a_job_states_it(path: Path) -> None:
+def test_workflows_are_read_only_by_default(path: Path) -> None:
     assert read(path)["permissions"] == {"contents": "read"}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_extras_and_files_that_a_workflow_names_exist(path: Path) -> None:
+def test_extras_and_files_in_workflows_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     extras = set(PROJECT["project"]["optional-dependencies"])
     assert set(re.findall(r"\.\[(\w+)\]", text)) <= extras
@@ -62,13 +62,13 @@ def test_extras_and_files_that_a_workflow_names_exist(path: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
-def test_the_tested_versions_of_python_are_those_that_the_package_names() -> None:
+def test_the_tested_python_versions_are_those_of_the_classifiers() -> None:
     tested = read(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]["test"]["strategy"]["matrix"]
-    named = [each.rpartition(" ")[2] for each in PROJECT["project"]["classifiers"]]
-    assert tested["python"] == [each for each in named if each.startswith("3.")]
+    declared = [each.rpartition(" ")[2] for each in PROJECT["project"]["classifiers"]]
+    assert tested["python"] == [each for each in declared if each.startswith("3.")]
 
 
-def test_the_image_copies_what_exists_and_is_not_ignored() -> None:
+def test_files_copied_by_the_dockerfile_exist_and_are_not_ignored() -> None:
     copied = re.findall(
         r"^COPY (?!--)(.*) \S+$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -82,6 +82,6 @@ def test_every_dependency_is_pinned() -> None:
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8").lower().replace("_", "-")
     pinned = set(re.findall(r"^([\w-]+)==", text, re.MULTILINE))
     extras = PROJECT["project"]["optional-dependencies"].values()
-    named = [*PROJECT["project"]["dependencies"], *(each for extra in extras for each in extra)]
-    names = {re.split(r"[<>=\[;! ]", each.lower())[0].replace("_", "-") for each in named}
-    assert names - pinned == {"midframe", "triton"}  # that of PyTorch's own requirements
+    declared = [*PROJECT["project"]["dependencies"], *(each for extra in extras for each in extra)]
+    names = {re.split(r"[<>=\[;! ]", each.lower())[0].replace("_", "-") for each in declared}
+    assert names - pinned == {"midframe", "triton"}  # PyTorch requires its own version of Triton

@@ -1,4 +1,4 @@
-"""The documentation is built as a site, without warnings and without a network."""
+"""The documentation site is built without warnings and without network access."""
 
 import importlib.util
 import os
@@ -15,7 +15,7 @@ pytest.importorskip("material", reason="needs the extra docs")
 pytest.importorskip("mkdocstrings", reason="needs the extra docs")
 
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = re.compile(r"""<(?:link|script|img|source)[^>]* (?:src|href)="?(https?://[^" >]+)""")
+EXTERNAL = re.compile(r"""<(?:link|script|img|source)[^>]* (?:src|href)="?(https?://[^" >]+)""")
 
 
 @pytest.fixture(scope="module")
@@ -33,21 +33,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(
+    completed = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert completed.returncode == 0, completed.stderr[-3000:]
     return folder
 
 
 @pytest.mark.slow
 def test_every_document_is_a_page_of_the_site(site: Path, hooks: ModuleType) -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        place = PurePosixPath(
+        path = PurePosixPath(
             hooks.place_on_site(PurePosixPath(page.relative_to(ROOT).as_posix()))
         ).with_suffix("")
-        shown = site / ("index.html" if place.name == "index" else f"{place}/index.html")
-        assert shown.exists(), page
+        html = site / ("index.html" if path.name == "index" else f"{path}/index.html")
+        assert html.exists(), page
 
 
 def test_all_commands_and_options_are_in_the_reference(site: Path) -> None:
@@ -64,17 +64,17 @@ def test_docstrings_are_in_the_reference(site: Path) -> None:
         assert f'id="midframe.{name}"' in text
 
 
-def test_nothing_is_loaded_from_other_sites(site: Path) -> None:
+def test_the_site_loads_nothing_from_other_sites(site: Path) -> None:
     for page in site.rglob("*.html"):
-        assert ELSEWHERE.findall(page.read_text(encoding="utf-8")) == [], page
+        assert EXTERNAL.findall(page.read_text(encoding="utf-8")) == [], page
 
 
-def test_a_link_to_a_folder_leads_to_its_page(hooks: ModuleType) -> None:
+def test_a_link_to_a_folder_is_resolved_to_its_page(hooks: ModuleType) -> None:
     resolved = hooks.resolve(PurePosixPath("docs/integrations.md"), "../integrations/comfyui")
     assert hooks.place_on_site(resolved) == "comfyui.md"
 
 
-def test_links_to_other_files_of_the_repository_lead_to_copies(
+def test_links_to_other_files_of_the_repository_are_resolved_to_copies(
     site: Path, hooks: ModuleType
 ) -> None:
     resolved = hooks.resolve(PurePosixPath("docs/models/sepconv.md"), "../../configs/sepconv.toml")

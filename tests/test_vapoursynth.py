@@ -1,4 +1,4 @@
-"""Clips of VapourSynth, which has packages for Python 3.12 and newer."""
+"""VapourSynth clips; VapourSynth has packages for Python 3.12 and newer."""
 
 import subprocess
 import sys
@@ -36,12 +36,12 @@ clip.resize.Bicubic(format=vs.YUV420P8, matrix=1).set_output()
 
 @pytest.fixture
 def averager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for the network."""
+    """Replace the network by the average of both frames."""
     monkeypatch.setattr("midframe.vapoursynth.Interpolator", lambda *_, **__: Averager(2))
 
 
 def clip_of(images: list[Array], name: str = "RGB24", rate: Fraction = Fraction(25)) -> Any:
-    """A clip of 8-bit images, in any format."""
+    """Return a clip of 8-bit images, converted to a format."""
     height, width = images[0].shape[:2]
     blank = vs.core.std.BlankClip(
         format=vs.RGB24, width=width, height=height, length=len(images),
@@ -56,7 +56,7 @@ def clip_of(images: list[Array], name: str = "RGB24", rate: Fraction = Fraction(
     return blank.std.ModifyFrame(blank, fill).resize.Point(format=getattr(vs, name))
 
 
-def moving(count: int, name: str = "RGB24", rate: Fraction = Fraction(25)) -> Any:
+def moving_clip(count: int, name: str = "RGB24", rate: Fraction = Fraction(25)) -> Any:
     return clip_of([render_frame(n, *SHAPE) for n in range(count)], name, rate)
 
 
@@ -75,7 +75,7 @@ def props_of(clip: Any, name: str) -> list[Any]:
 @pytest.mark.usefixtures("averager")
 @pytest.mark.parametrize("name", FORMATS)
 def test_source_frames_keep_their_samples(name: str) -> None:
-    clip = moving(4, name)
+    clip = moving_clip(4, name)
     result = interpolate(clip)
     assert result.format.id == clip.format.id
     for kept, source in zip(result[::2].frames(), clip.frames(), strict=True):
@@ -84,14 +84,14 @@ def test_source_frames_keep_their_samples(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_frames_between_are_those_of_the_interpolator(name: str) -> None:
+def test_interpolated_frames_are_those_of_the_interpolator(name: str) -> None:
     model = FlowSep(TINY).eval()
-    clip = moving(2, name)
+    clip = moving_clip(2, name)
     first, second = arrays(clip)
     expected = Interpolator(model, device="cpu").interpolate(first, second, Fraction(1, 3))
-    found = arrays(interpolate(clip, 3, model=model, device="cpu", scene_change=0))[1]
+    frames = arrays(interpolate(clip, 3, model=model, device="cpu", scene_change=0))[1]
     tolerance = 1e-3 if name == "RGBH" else 0
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(frames, expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.usefixtures("averager")
@@ -102,13 +102,13 @@ def test_frames_between_are_those_of_the_interpolator(name: str) -> None:
         ({"factor": 3}, 30, Fraction(72000, 1001)),
         ({"factor": "2.5"}, 25, Fraction(60000, 1001)),
         ({"fps": "60000/1001"}, 25, Fraction(60000, 1001)),
-        ({"fps": 12}, 5, Fraction(12)),  # a sixth would begin 0.4 ms before the end
+        ({"fps": 12}, 5, Fraction(12)),  # a sixth frame would begin 0.4 ms before the end
     ],
 )
 def test_frame_count_rate_and_durations_are_exact(
     change: dict[str, Any], frames: int, rate: Fraction
 ) -> None:
-    result = interpolate(moving(10, rate=Fraction(24000, 1001)), **change)
+    result = interpolate(moving_clip(10, rate=Fraction(24000, 1001)), **change)
     assert (result.num_frames, result.fps) == (frames, rate)
     assert set(props_of(result, "_DurationNum")) == {rate.denominator}
     assert set(props_of(result, "_DurationDen")) == {rate.numerator}
@@ -116,7 +116,7 @@ def test_frame_count_rate_and_durations_are_exact(
 
 @pytest.mark.usefixtures("averager")
 def test_a_variable_frame_rate_divides_the_duration_of_each_frame() -> None:
-    clip = moving(3).std.AssumeFPS(fpsnum=25)
+    clip = moving_clip(3).std.AssumeFPS(fpsnum=25)
     lengths = [Fraction(1, 25), Fraction(1, 10), Fraction(1, 50)]
 
     def set_length(n: int, f: Any) -> Any:
@@ -139,14 +139,14 @@ def test_a_variable_frame_rate_divides_the_duration_of_each_frame() -> None:
 
 @pytest.mark.usefixtures("averager")
 @pytest.mark.parametrize("change", [{"fps": 60}, {"factor": 2.5}])
-def test_a_variable_frame_rate_needs_a_whole_factor(change: dict[str, Any]) -> None:
-    clip = moving(3).std.BlankClip(fpsnum=0, fpsden=1)
+def test_a_variable_frame_rate_needs_an_integer_factor(change: dict[str, Any]) -> None:
+    clip = moving_clip(3).std.BlankClip(fpsnum=0, fpsden=1)
     with pytest.raises(vs.Error, match="whole factor"):
         interpolate(clip, **change)
 
 
 def test_frames_requested_in_any_order_and_in_parallel_are_the_same() -> None:
-    model, clip = FlowSep(TINY).eval(), moving(6, "RGBS")
+    model, clip = FlowSep(TINY).eval(), moving_clip(6, "RGBS")
     in_order = arrays(interpolate(clip, 3, model=model, device="cpu"))
     result = interpolate(clip, 3, model=model, device="cpu")
     order = np.random.default_rng(0).permutation(result.num_frames)
@@ -160,33 +160,33 @@ def test_frames_requested_in_any_order_and_in_parallel_are_the_same() -> None:
 @pytest.mark.usefixtures("averager")
 def test_the_frame_before_a_scene_change_is_held() -> None:
     images = two_scenes()
-    found = arrays(interpolate(clip_of(images)))
-    assert np.array_equal(found[7], images[3])
-    assert np.array_equal(found[8], images[4])
-    assert not np.array_equal(found[5], images[2])
+    frames = arrays(interpolate(clip_of(images)))
+    assert np.array_equal(frames[7], images[3])
+    assert np.array_equal(frames[8], images[4])
+    assert not np.array_equal(frames[5], images[2])
 
 
 @pytest.mark.usefixtures("averager")
-def test_scene_changes_are_those_of_the_detector_of_videos() -> None:
+def test_scene_changes_are_those_of_the_cut_detector() -> None:
     images = two_scenes()
     detector = CutDetector()
-    begins = [
+    scene_starts = [
         detector.begins_scene(av.VideoFrame.from_ndarray(each).reformat(format="yuv444p"))
         for each in images
     ]
     result = interpolate(clip_of(images), 1)
-    assert props_of(result, "_SceneChangePrev") == begins
-    assert props_of(result, "_SceneChangeNext") == [*begins[1:], False]
+    assert props_of(result, "_SceneChangePrev") == scene_starts
+    assert props_of(result, "_SceneChangeNext") == [*scene_starts[1:], False]
 
 
 @pytest.mark.usefixtures("averager")
-def test_the_properties_of_a_clip_decide_about_scene_changes() -> None:
-    marked = moving(4).std.SetFrameProps(_SceneChangeNext=1, _SceneChangePrev=0)
-    found = arrays(interpolate(marked))
-    assert all(np.array_equal(found[n], found[n + 1]) for n in range(0, 8, 2))
+def test_scene_change_properties_of_a_clip_are_used() -> None:
+    marked = moving_clip(4).std.SetFrameProps(_SceneChangeNext=1, _SceneChangePrev=0)
+    frames = arrays(interpolate(marked))
+    assert all(np.array_equal(frames[n], frames[n + 1]) for n in range(0, 8, 2))
     unmarked = clip_of(two_scenes()).std.SetFrameProps(_SceneChangeNext=0, _SceneChangePrev=0)
-    found = arrays(interpolate(unmarked))
-    assert not np.array_equal(found[7], found[6])
+    frames = arrays(interpolate(unmarked))
+    assert not np.array_equal(frames[7], frames[6])
 
 
 @pytest.mark.usefixtures("averager")
@@ -196,17 +196,17 @@ def test_only_the_last_frame_before_a_scene_change_is_marked() -> None:
 
 
 @pytest.mark.usefixtures("averager")
-def test_no_scene_change_is_looked_for_at_0() -> None:
+def test_a_scene_change_threshold_of_0_disables_detection() -> None:
     images = two_scenes()
-    found = arrays(interpolate(clip_of(images), scene_change=0))
-    assert not np.array_equal(found[7], images[3])
+    frames = arrays(interpolate(clip_of(images), scene_change=0))
+    assert not np.array_equal(frames[7], images[3])
 
 
 @pytest.mark.usefixtures("averager")
 def test_the_last_frame_and_a_single_frame_are_held() -> None:
-    found = arrays(interpolate(moving(3)))
-    assert np.array_equal(found[5], found[4])
-    assert len(arrays(interpolate(moving(1), 3))) == 3
+    frames = arrays(interpolate(moving_clip(3)))
+    assert np.array_equal(frames[5], frames[4])
+    assert len(arrays(interpolate(moving_clip(1), 3))) == 3
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_the_last_frame_and_a_single_frame_are_held() -> None:
         ),
     ],
 )
-def test_a_clip_that_is_not_supported_is_refused_with_the_remedy(clip: Any, message: str) -> None:
+def test_an_unsupported_clip_is_refused_with_the_remedy(clip: Any, message: str) -> None:
     with pytest.raises(vs.Error, match=message):
         interpolate(clip)
 
@@ -239,15 +239,15 @@ def test_a_clip_that_is_not_supported_is_refused_with_the_remedy(clip: Any, mess
         ({"device": "none"}, "not available"),
     ],
 )
-def test_options_that_are_not_valid_are_refused(options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(vs.Error, match=message):
-        interpolate(moving(2), **options)
+        interpolate(moving_clip(2), **options)
 
 
 def test_a_script_writes_a_video(tmp_path: Path) -> None:
     script, output = tmp_path / "script.vpy", tmp_path / "out.y4m"
     script.write_text(SCRIPT)
-    code = (  # as vspipe does, which needs a Python built as a shared library
+    code = (  # like vspipe, which needs a Python built as a shared library
         "import runpy, sys, vapoursynth as vs; runpy.run_path(sys.argv[1]);"
         "vs.get_output(0).clip.output(open(sys.argv[2], 'wb'), y4m=True)"
     )

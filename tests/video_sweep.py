@@ -1,13 +1,13 @@
-"""Pictures of every codec and pixel format, from every container that holds them, compared with
-what ffmpeg decodes.
+"""Test video of every codec and pixel format, from every container that supports it; the frames
+that ffmpeg decodes are the reference.
 
     python tests/video_sweep.py [--all] [CODEC ...]
 
-Each source is a small film with a tone, rendered with the ffmpeg program. It is interpolated
+Each source is a small video with a tone, rendered with the ffmpeg program. It is interpolated
 without loss into Matroska. ffmpeg then decodes source and result: every frame of the source must be
-in the result, unchanged and in order, within half a step of its own time; sound must begin and end
-where it did beside the picture. A table for Markdown is printed, one row for each codec, or with
---all one for each file.
+in the result, unchanged and in order, within half a frame duration of its time; sound must begin
+and end at the same times relative to the video. Prints a Markdown table with one row for each
+codec, or with --all for each file.
 """
 
 import re
@@ -25,9 +25,9 @@ from typing import Any
 from sweep import TONE_AT, measure
 
 SECONDS = 120
-"""A case that takes longer hangs."""
+"""Timeout of a case in seconds."""
 RENDER_SECONDS = 30
-"""A source that takes longer cannot be rendered."""
+"""Timeout of rendering a source in seconds."""
 H264 = ("libx264", "-preset", "veryfast", "-g", "12")
 YUV = ("yuv420p", "yuv422p", "yuv444p")
 HIGH = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
@@ -150,7 +150,7 @@ CODECS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "roq": (("roqvideo", "-s", "128x64", "-r", "30"), ("yuvj444p",)),
     "amv": (("amv", "-s", "160x128"), ("yuvj420p",)),
 }
-"""FFmpeg's arguments for the encoder of each codec, and pixel formats; the first is tried in every
+"""FFmpeg arguments for the encoder of each codec, and pixel formats; the first is tested in every
 container."""
 CONTAINERS: dict[str, tuple[str, ...]] = {
     "mp4": ("aac",), "m4v": ("aac",), "mov": ("pcm_s16le",), "mkv": ("flac",), "webm": ("libopus",),
@@ -163,38 +163,38 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
     "m1v": (), "m2v": (), "mjpeg": (), "obu": (), "webp": (), "drc": (), "h263": (), "h261": (),
     "gxf": ("pcm_s16le",),
 }  # fmt: skip
-"""Endings of sources, and FFmpeg's arguments for their sound; none where they hold none."""
+"""Suffixes of sources, and FFmpeg arguments for their sound, if any."""
 ELEMENTARY = {
     "h264": "h264", "hevc": "hevc", "m1v": "mpeg1video", "m2v": "mpeg2video", "mjpeg": "mjpeg",
     "drc": "dirac",
     "h263": "h263", "h261": "h261", "webp": "webp", "dv": "dvvideo", "obu": "av1",
     "y4m": "rawvideo",
 }  # fmt: skip
-"""Endings of streams without a container, and the codec that they are of."""
+"""Suffixes of elementary streams, and their codec."""
 FORMATS = {"obu": "obu", "hevc": "hevc", "h264": "h264", "m4v": "mp4", "ogv": "ogg", "drc": "dirac"}
-"""Names of muxers that FFmpeg does not find by the ending, or finds another for."""
-WIDE = ("mkv", "mov", "nut", "avi", "mp4", "mxf")
-"""Containers in which all pixel formats are tried."""
+"""Muxers that FFmpeg does not choose by the suffix."""
+ALL_FORMATS = ("mkv", "mov", "nut", "avi", "mp4", "mxf")
+"""Containers in which all pixel formats are tested."""
 
 
 GUESSED = (".avi", ".asf", ".wmv", ".m1v", ".m2v")
-"""Files for which ffmpeg guesses when frames are shown, or begins with the priming of the sound."""
+"""Files of which ffmpeg guesses the times, or which begin with the priming samples of the sound."""
 
 
 @dataclass(frozen=True)
-class OutputTime:
-    """What ffmpeg decodes of the picture of a file."""
+class DecodedVideo:
+    """The video stream of a file, decoded by ffmpeg."""
 
     times: list[float]
     """Seconds from the start of the file, in order."""
     hashes: list[str]
     end: float
-    """When the last frame is no longer shown, by its packet."""
+    """The end of the last frame, from the duration of its packet."""
 
 
 @dataclass
 class Verdict:
-    """What was found about a case."""
+    """The faults and properties of a case."""
 
     name: str
     codec: str = ""
@@ -204,11 +204,11 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
 
 
-def decoded(path: Path, pixel_format: str, *options: str) -> OutputTime:
-    """Decode the picture with ffmpeg.
+def decode(path: Path, pixel_format: str, *options: str) -> DecodedVideo:
+    """Decode the video with ffmpeg.
 
     Raises:
-        ValueError: nothing was decoded.
+        ValueError: Nothing was decoded.
     """
     command = [
         "ffmpeg",
@@ -231,7 +231,7 @@ def decoded(path: Path, pixel_format: str, *options: str) -> OutputTime:
         "bicubic+accurate_rnd",
         "-pix_fmt",
     ]
-    told = subprocess.run(
+    output = subprocess.run(
         [*command, pixel_format, "-f", "framemd5", "-"],
         capture_output=True,
         text=True,
@@ -240,20 +240,20 @@ def decoded(path: Path, pixel_format: str, *options: str) -> OutputTime:
     ).stdout
     rows = [
         [each.strip() for each in line.split(",")]
-        for line in told.splitlines()
+        for line in output.splitlines()
         if not line.startswith("#")
     ]
-    base = re.search(r"#tb 0: (\d+)/(\d+)", told)
+    base = re.search(r"#tb 0: (\d+)/(\d+)", output)
     if not rows or not base:
         raise ValueError("ffmpeg decodes nothing")
     tick = int(base[1]) / int(base[2])
     times = [int(each[2]) * tick for each in rows]
     last = int(rows[-1][3]) * tick
-    return OutputTime(times, [each[5] for each in rows], times[-1] + (last if last < 3600 else 0))
+    return DecodedVideo(times, [each[5] for each in rows], times[-1] + (last if last < 3600 else 0))
 
 
 def probe(path: Path, entries: str) -> list[str]:
-    """What ffprobe says of the picture."""
+    """Return entries of the video stream from ffprobe."""
     command = [
         "ffprobe",
         "-v",
@@ -265,20 +265,22 @@ def probe(path: Path, entries: str) -> list[str]:
         "-of",
         "csv=p=0",
     ]
-    told = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False).stdout
-    return told.strip().split("\n")[0].split(",")
+    output = subprocess.run(
+        [*command, str(path)], capture_output=True, text=True, check=False
+    ).stdout
+    return output.strip().split("\n")[0].split(",")
 
 
 def attempt(source: Path, target: Path, options: dict[str, Any]) -> tuple[str, Any]:
-    """Interpolate, in a process of its own: the error, if any, and the report."""
+    """Interpolate, in a worker process; return the error, if any, and the report."""
     from helpers.video import Averager
 
     from midframe.errors import MidframeError
     from midframe.video.pipeline import interpolate_video
 
-    wanted = {"model": Averager(), "overwrite": True, "codec": "ffv1"} | options
+    arguments = {"model": Averager(), "overwrite": True, "codec": "ffv1"} | options
     try:
-        return "", interpolate_video(source, target, **wanted)
+        return "", interpolate_video(source, target, **arguments)
     except (MidframeError, ValueError) as error:
         return f"refused: {error}", None
     except BaseException as error:
@@ -286,13 +288,13 @@ def attempt(source: Path, target: Path, options: dict[str, Any]) -> tuple[str, A
 
 
 class Runner:
-    """Runs attempts in a process that a crash or a hang does not take along."""
+    """Runs attempts in a worker process, which is replaced after a crash or a hang."""
 
     def __init__(self) -> None:
         self.pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
     def run(self, source: Path, target: Path, options: dict[str, Any]) -> tuple[str, Any]:
-        """As `attempt`."""
+        """Run `attempt` in the worker process."""
         try:
             return self.pool.submit(attempt, source, target, options).result(timeout=SECONDS)
         except (BrokenProcessPool, TimeoutError) as error:
@@ -302,29 +304,29 @@ class Runner:
             return f"{type(error).__name__} (crash or hang)", None
 
 
-def missing_frames(source: OutputTime, result: OutputTime, slow: float = 1) -> list[str]:
-    """Faults: source frames that are not in the result in order, each near its own time."""
+def missing_frames(source: DecodedVideo, result: DecodedVideo, slow: float = 1) -> list[str]:
+    """List faults: source frames that are lost, out of order or at wrong times in the result."""
     steps = sorted(
         after - before for before, after in zip(source.times, source.times[1:], strict=False)
     )
     step = steps[len(steps) // 2] if steps else 0.04
-    place, lost, late, worst = 0, [], 0, 0.0
-    for time, wanted in zip(source.times, source.hashes, strict=True):
-        found = next(
-            (n for n in range(place, len(result.hashes)) if result.hashes[n] == wanted), None
+    start, lost, late, worst = 0, [], 0, 0.0
+    for time, expected in zip(source.times, source.hashes, strict=True):
+        index = next(
+            (n for n in range(start, len(result.hashes)) if result.hashes[n] == expected), None
         )
-        if found is None:
+        if index is None:
             lost.append(time)
             continue
-        moved = result.times[found] / slow - time
-        worst = max(worst, moved, key=abs)
-        late += abs(moved) > step / 2 + 0.0015
-        place = found + 1
+        shift = result.times[index] / slow - time
+        worst = max(worst, shift, key=abs)
+        late += abs(shift) > step / 2 + 0.0015
+        start = index + 1
     faults = []
     if lost:
         faults.append(f"{len(lost)} of {len(source.times)} frames lost ({lost[0]:.2f} s ...)")
     if late:
-        faults.append(f"{late} frames moved, at most {worst * 1000:+.0f} ms")
+        faults.append(f"{late} frames shifted, at most {worst * 1000:+.0f} ms")
     return faults
 
 
@@ -344,25 +346,31 @@ def check(
         verdict.faults.append(error)
         return verdict
     verdict.faults += [f"problem: {each}" for each in report.problems]
-    for what in ("damage", "warnings", "dropped"):
-        if found := getattr(report, what):
-            verdict.notes.append(f"{what}: {'; '.join(found)[:300]}")
-    own, pixel_format = (probe(path, "stream=pix_fmt")[0] for path in (source, target))
+    for name_of_list in ("damage", "warnings", "dropped"):
+        if entries := getattr(report, name_of_list):
+            verdict.notes.append(f"{name_of_list}: {'; '.join(entries)[:300]}")
+    source_format, pixel_format = (probe(path, "stream=pix_fmt")[0] for path in (source, target))
     pixel_format = (
-        own if own.startswith("yuvj") else "rgb24" if pixel_format == "bgr0" else pixel_format
+        source_format
+        if source_format.startswith("yuvj")
+        else "rgb24"
+        if pixel_format == "bgr0"
+        else pixel_format
     )
     try:
-        before, after = decoded(source, pixel_format, *decoding), decoded(target, pixel_format)
+        before, after = decode(source, pixel_format, *decoding), decode(target, pixel_format)
     except (ValueError, subprocess.TimeoutExpired) as failure:
         verdict.faults.append(f"not compared: {failure}")
         return verdict
     slow = float(options.get("slow") or 1)
     delay = after.times[0] - before.times[0] * slow
-    # Matroska delays all streams where the priming of a sound lies before 0; ffmpeg guesses when
+    # Matroska delays all streams if priming samples of the sound are before 0; ffmpeg guesses when
     # AVI and ASF begin
     if 0.003 < delay < 0.07 or (0.003 < -delay < 0.09 and source.suffix in GUESSED):
         verdict.notes.append(f"all streams {delay * 1000:+.0f} ms")
-        after = OutputTime([time - delay for time in after.times], after.hashes, after.end - delay)
+        after = DecodedVideo(
+            [time - delay for time in after.times], after.hashes, after.end - delay
+        )
     verdict.notes.append(
         f"in {len(before.times)} frames {before.times[0]:.3f}..{before.end:.3f}, out "
         f"{len(after.times)} frames"
@@ -380,7 +388,7 @@ def check(
 
 
 def check_sound(verdict: Verdict, source: Path, target: Path) -> None:
-    """Compare the sound of source and result beside the picture."""
+    """Compare the times of the sound of source and result relative to the video."""
     try:
         before = measure(source)
     except (ValueError, KeyError, IndexError, ZeroDivisionError, subprocess.CalledProcessError):
@@ -390,9 +398,9 @@ def check_sound(verdict: Verdict, source: Path, target: Path) -> None:
     except (ValueError, KeyError, IndexError, ZeroDivisionError, subprocess.CalledProcessError):
         verdict.faults.append("sound lost")
         return
-    moved = after.tone - before.tone
-    if abs(moved) > 0.012:
-        verdict.faults.append(f"tone moved {moved * 1000:+.0f} ms")
+    shift = after.tone - before.tone
+    if abs(shift) > 0.012:
+        verdict.faults.append(f"tone shifted {shift * 1000:+.0f} ms")
     if abs(after.end - before.end) > 0.06:
         verdict.faults.append(f"sound ends {(after.end - before.end) * 1000:+.0f} ms elsewhere")
 
@@ -400,7 +408,7 @@ def check_sound(verdict: Verdict, source: Path, target: Path) -> None:
 def render(
     folder: Path, codec: str, container: str, pixel_format: str, rate: str = "25"
 ) -> Path | None:
-    """A film with a tone; None if the container does not hold the codec."""
+    """Render a video with a tone; return None if the container does not support the codec."""
     path = folder / f"{codec.replace(' ', '-')}-{pixel_format}.{container}"
     arguments, sound = CODECS[codec][0], CONTAINERS[container]
     channel = f"if(gte(t,{TONE_AT}),0.4*sin(2*PI*440*t),0)"
@@ -440,33 +448,33 @@ def render(
     ]
     command += ["-f", FORMATS[container]] if container in FORMATS else []
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [*command, str(path)], capture_output=True, check=False, timeout=RENDER_SECONDS
         )
-    except subprocess.TimeoutExpired:  # ffmpeg with SVT-AV1, after a header that was refused
+    except subprocess.TimeoutExpired:  # ffmpeg with SVT-AV1 hangs after a refused header
         return None
-    if done.returncode or not path.exists() or not path.stat().st_size:
+    if completed.returncode or not path.exists() or not path.stat().st_size:
         return None
-    made = probe(path, "stream=codec_name,pix_fmt")
-    if len(made) < 2 or made[0] in ("unknown", "none", ""):
+    probed = probe(path, "stream=codec_name,pix_fmt")
+    if len(probed) < 2 or probed[0] in ("unknown", "none", ""):
         return None
-    lost = made[0] == "rawvideo" and codec not in (
+    unknown = probed[0] == "rawvideo" and codec not in (
         "rawvideo",
         "v210",
         "r210",
-    )  # the container does not name the codec
-    return path if ELEMENTARY.get(container, made[0]) == made[0] and not lost else None
+    )  # the container does not store the codec
+    return path if ELEMENTARY.get(container, probed[0]) == probed[0] and not unknown else None
 
 
 def sweep(codecs: list[str], folder: Path) -> Iterator[Verdict]:
-    """Render, interpolate and compare; yields one verdict for each source."""
+    """Render, interpolate and compare; yield a verdict for each source."""
     runner = Runner()
     for codec in codecs:
         for pixel_format in CODECS[codec][1]:
             first = pixel_format == CODECS[codec][1][0]
-            held = 0
-            for container in CONTAINERS if first else WIDE:
-                if not first and held == 2:
+            rendered = 0
+            for container in CONTAINERS if first else ALL_FORMATS:
+                if not first and rendered == 2:
                     break
                 if container in ELEMENTARY and not ELEMENTARY[container].startswith(
                     codec.split()[0]
@@ -476,7 +484,7 @@ def sweep(codecs: list[str], folder: Path) -> Iterator[Verdict]:
                 source = render(folder, codec, container, pixel_format, rate)
                 if source is None:
                     continue
-                held += 1
+                rendered += 1
                 target = folder / "result.mkv"
                 verdict = check(source.name, source, target, runner)
                 if CONTAINERS[container] and target.exists() and first:
@@ -491,8 +499,8 @@ def sweep(codecs: list[str], folder: Path) -> Iterator[Verdict]:
                 source.unlink()
 
 
-def table(verdicts: list[Verdict]) -> Iterator[str]:
-    """One row for each codec and container."""
+def format_table(verdicts: list[Verdict]) -> Iterator[str]:
+    """Yield the rows of a table for each codec and container."""
     yield "| codec | container | pixel formats | result |"
     yield "|---|---|---|---|"
     for codec in dict.fromkeys(each.codec for each in verdicts):
@@ -500,9 +508,11 @@ def table(verdicts: list[Verdict]) -> Iterator[str]:
         for each in verdicts:
             if each.codec == codec:
                 rows.setdefault(each.container, []).append(each)
-        for container, own in rows.items():
-            bad = [f"{each.pixel_format}: {'; '.join(each.faults)}" for each in own if each.faults]
-            formats = " ".join(each.pixel_format for each in own)
+        for container, group in rows.items():
+            bad = [
+                f"{each.pixel_format}: {'; '.join(each.faults)}" for each in group if each.faults
+            ]
+            formats = " ".join(each.pixel_format for each in group)
             yield f"| {codec} | .{container} | {formats} | {' / '.join(bad) or 'pass'} |"
 
 
@@ -521,7 +531,7 @@ def main() -> None:
                     flush=True,
                 )
     if "--all" not in sys.argv:
-        print("\n".join(table(verdicts)))
+        print("\n".join(format_table(verdicts)))
     print(f"\n{len(verdicts)} sources, {sum(bool(each.faults) for each in verdicts)} with faults")
 
 

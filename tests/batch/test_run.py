@@ -28,15 +28,15 @@ def folder(render_video: Callable[..., Path], tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def films_of(folder: Path) -> list[BatchVideo]:
+def find_all(folder: Path) -> list[BatchVideo]:
     return find_videos(folder, folder.parent / "out", lambda source: ".mp4")
 
 
 def statuses(batch: Batch, folder: Path) -> dict[str, str]:
-    return {result.video.name: result.status for result in batch.run(films_of(folder))}
+    return {result.video.name: result.status for result in batch.run(find_all(folder))}
 
 
-def test_a_bad_film_ends_nothing_and_finished_ones_are_skipped(folder: Path) -> None:
+def test_a_failed_video_does_not_stop_the_batch_and_finished_ones_are_skipped(folder: Path) -> None:
     out = folder.parent / "out"
     batch = Batch(out, Averager(), OPTIONS)
     first = {"a.mp4": "done", "bad.mp4": "failed", "sub/b.mp4": "done"}
@@ -46,19 +46,19 @@ def test_a_bad_film_ends_nothing_and_finished_ones_are_skipped(folder: Path) -> 
     assert statuses(batch, folder) == second
 
 
-def test_a_result_is_finished_by_its_record_not_by_its_name(folder: Path) -> None:
+def test_an_existing_file_without_a_matching_record_is_not_taken_as_finished(folder: Path) -> None:
     out = folder.parent / "out"
     batch = Batch(out, Averager(), OPTIONS)
     statuses(batch, folder)
     (out / "a.mp4").write_bytes(b"cut short")
-    results = {result.video.name: result for result in batch.run(films_of(folder))}
-    assert results["a.mp4"].status == "failed"  # it could be a film of the user's
+    results = {result.video.name: result for result in batch.run(find_all(folder))}
+    assert results["a.mp4"].status == "failed"  # it could be a file of the user
     assert "--overwrite" in results["a.mp4"].message
     (out / "a.mp4").unlink()
     assert statuses(batch, folder)["a.mp4"] == "done"
 
 
-def test_another_source_of_the_same_name_is_another_film(
+def test_a_changed_source_of_the_same_name_is_rendered_again(
     folder: Path, render_video: Callable[..., Path]
 ) -> None:
     batch = Batch(folder.parent / "out", Averager(), OPTIONS, overwrite=True)
@@ -68,7 +68,7 @@ def test_another_source_of_the_same_name_is_another_film(
     assert statuses(batch, folder)["a.mp4"] == "already done"
 
 
-def test_other_options_replace_results_only_when_asked_to(folder: Path) -> None:
+def test_other_options_replace_results_only_with_overwrite(folder: Path) -> None:
     out = folder.parent / "out"
     statuses(Batch(out, Averager(), OPTIONS), folder)
     other = replace(OPTIONS, retiming=RetimingOptions(factor=3))
@@ -77,7 +77,7 @@ def test_other_options_replace_results_only_when_asked_to(folder: Path) -> None:
     assert statuses(Batch(out, Averager(), other), folder)["a.mp4"] == "already done"
 
 
-def test_a_result_without_its_record_is_known_by_its_mark(folder: Path) -> None:
+def test_a_result_without_a_record_is_recognised_by_its_mark(folder: Path) -> None:
     out = folder.parent / "out"
     batch = Batch(out, Averager(), OPTIONS)
     statuses(batch, folder)
@@ -85,49 +85,53 @@ def test_a_result_without_its_record_is_known_by_its_mark(folder: Path) -> None:
     assert statuses(batch, folder)["a.mp4"] == "already done"
 
 
-def test_two_runs_do_not_do_a_film_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_concurrent_batches_do_not_render_a_video_twice(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "bad.mp4").unlink()
-    begun, proceed = threading.Event(), threading.Event()
+    started, proceed = threading.Event(), threading.Event()
     converted: list[str] = []
     convert = batch_run.convert_video
 
-    def slow(source: Path, target: Path, *options: object, **named: object) -> VideoReport:
+    def convert_slowly(
+        source: Path, target: Path, *options: object, **keywords: object
+    ) -> VideoReport:
         converted.append(source.name)
-        begun.set()
+        started.set()
         assert proceed.wait(60)
-        return convert(source, target, *options, **named)  # type: ignore[arg-type]
+        return convert(source, target, *options, **keywords)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batch_run, "convert_video", slow)
+    monkeypatch.setattr(batch_run, "convert_video", convert_slowly)
     out = folder.parent / "out"
     first, second = Batch(out, Averager(), OPTIONS), Batch(out, Averager(), OPTIONS)
     thread = threading.Thread(target=lambda: statuses(first, folder))
     thread.start()
-    assert begun.wait(60)
-    film_a, film_b = films_of(folder)
-    assert second.run_video(film_a).status == "busy"
+    assert started.wait(60)
+    video_a, video_b = find_all(folder)
+    assert second.run_video(video_a).status == "busy"
     proceed.set()
     thread.join(60)
-    assert second.run_video(film_b).status == "already done"
+    assert second.run_video(video_b).status == "already done"
     assert sorted(converted) == ["a.mp4", "b.mp4"]
 
 
-def test_a_busy_film_is_tried_again_after_the_others(
+def test_a_busy_video_is_retried_after_the_others(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = Batch(folder.parent / "out", Averager(), OPTIONS)
-    film_a, _, film_b = films_of(folder)
+    video_a, _, video_b = find_all(folder)
     tried: list[str] = []
 
-    def busy_at_first(film: BatchVideo, progress: object = None) -> BatchVideoResult:
-        tried.append(film.name)
-        return BatchVideoResult(film, "busy" if len(tried) == 1 else "done")
+    def busy_at_first(video: BatchVideo, progress: object = None) -> BatchVideoResult:
+        tried.append(video.name)
+        return BatchVideoResult(video, "busy" if len(tried) == 1 else "done")
 
     monkeypatch.setattr(batch, "run_video", busy_at_first)
-    assert [result.status for result in batch.run([film_a, film_b])] == ["done", "done"]
+    assert [result.status for result in batch.run([video_a, video_b])] == ["done", "done"]
     assert tried == ["a.mp4", "sub/b.mp4", "a.mp4"]
 
 
-def test_a_damaged_film_is_finished_and_reported(
+def test_a_damaged_video_is_rendered_and_reported(
     folder: Path, render_video: Callable[..., Path]
 ) -> None:
     path = render_video("in/sub/b.mp4", frames=40, sound=False)
@@ -136,44 +140,44 @@ def test_a_damaged_film_is_finished_and_reported(
     content[middle : middle + 400] = bytes(400)
     path.write_bytes(content)
     batch = Batch(folder.parent / "out", Averager(), OPTIONS)
-    results = {result.video.name: result for result in batch.run(films_of(folder))}
+    results = {result.video.name: result for result in batch.run(find_all(folder))}
     assert results["sub/b.mp4"].status == "damaged"
     assert results["sub/b.mp4"].message
     assert (folder.parent / "out" / "sub" / "b.mp4").is_file()
 
 
-def test_a_plan_counts_frames_and_writes_nothing(folder: Path) -> None:
+def test_an_estimate_counts_frames_and_writes_nothing(folder: Path) -> None:
     batch = Batch(folder.parent / "out", Averager(), OPTIONS)
-    plans = {each.video.name: each for each in estimate_videos(batch, films_of(folder))}
+    estimates = {each.video.name: each for each in estimate_videos(batch, find_all(folder))}
     assert not (folder.parent / "out").exists()
-    first = plans["a.mp4"]
+    first = estimates["a.mp4"]
     assert (first.width, first.height, first.frames, first.interpolated) == (96, 64, 8, 3)
     assert first.seconds > 0
     assert first.disk_bytes == 2 * (folder / "a.mp4").stat().st_size
-    assert "cannot be opened" in plans["bad.mp4"].error
+    assert "cannot be opened" in estimates["bad.mp4"].error
     statuses(batch, folder)
-    again = {each.video.name: each for each in estimate_videos(batch, films_of(folder))}
+    again = {each.video.name: each for each in estimate_videos(batch, find_all(folder))}
     assert (again["a.mp4"].done, again["a.mp4"].frames) == (True, 0)
     other = Batch(folder.parent / "out", Averager(), replace(OPTIONS, retiming=RetimingOptions(3)))
-    changed = {each.video.name: each for each in estimate_videos(other, films_of(folder))}
+    changed = {each.video.name: each for each in estimate_videos(other, find_all(folder))}
     assert "exists and was made with other options" in changed["a.mp4"].error
 
 
-def test_a_plan_names_films_whose_results_cannot_be_encoded(
+def test_an_estimate_reports_results_that_cannot_be_encoded(
     tmp_path: Path, render_video: Callable[..., Path]
 ) -> None:
     path = render_video("a.gif", codec="gif", pixel_format="rgb8", rate=Fraction(50), sound=False)
-    film = BatchVideo(path, tmp_path / "out" / "a.gif", "a.gif")
+    video = BatchVideo(path, tmp_path / "out" / "a.gif", "a.gif")
     for options, reason in (
         (OPTIONS, "viewers play GIFs of 100 frames per second too slowly"),
         (replace(OPTIONS, encoding=EncodingOptions(codec="hevc")), "does not use --codec"),
     ):
         batch = Batch(tmp_path / "out", Averager(), options)
-        assert reason in next(estimate_videos(batch, [film])).error
-        assert reason in batch.run_video(film).message
+        assert reason in next(estimate_videos(batch, [video])).error
+        assert reason in batch.run_video(video).message
 
 
-def test_an_option_that_suits_no_film_fails_each(folder: Path) -> None:
+def test_an_option_that_fits_no_video_fails_each(folder: Path) -> None:
     options = replace(OPTIONS, encoding=EncodingOptions(codec="vp10"))
     batch = Batch(folder.parent / "out", Averager(), options)
     assert set(statuses(batch, folder).values()) == {"failed"}
@@ -185,9 +189,9 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         Batch(tmp_path / "out", Averager(), OPTIONS)
 
 
-def test_watching_yields_a_film_once_it_is_no_longer_written(tmp_path: Path) -> None:
+def test_watch_yields_a_video_once_it_is_no_longer_written(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    film = BatchVideo(path, tmp_path / "out.mp4", "out.mp4")
+    video = BatchVideo(path, tmp_path / "out.mp4", "out.mp4")
     sizes: list[int] = []
 
     def find(final: int) -> list[BatchVideo]:
@@ -195,36 +199,34 @@ def test_watching_yields_a_film_once_it_is_no_longer_written(tmp_path: Path) -> 
         path.write_bytes(bytes(size))
         os.utime(path, (size, size))
         sizes.append(size)
-        return [film]
+        return [video]
 
-    assert next(watch(lambda: find(3), settle=0.05, poll=0.01)) == film
+    assert next(watch(lambda: find(3), settle=0.05, poll=0.01)) == video
     assert sizes[:3] == [1, 2, 3]
     assert len(sizes) > 3
 
 
-def test_watching_yields_a_film_again_after_it_was_replaced(tmp_path: Path) -> None:
+def test_watch_yields_a_video_again_after_it_was_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    film = BatchVideo(path, tmp_path / "out.mp4", "out.mp4")
+    video = BatchVideo(path, tmp_path / "out.mp4", "out.mp4")
     path.write_bytes(b"1")
-    films = watch(lambda: [film], settle=0.0, poll=0.01)
-    assert next(films) == film
+    videos = watch(lambda: [video], settle=0.0, poll=0.01)
+    assert next(videos) == video
     path.write_bytes(b"22")
-    assert next(films) == film
+    assert next(videos) == video
 
 
-def test_watching_waits_for_a_folder_that_is_missing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_watch_waits_for_a_missing_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.mp4"
     path.touch()
-    film = BatchVideo(path, tmp_path / "out.mp4", "out.mp4")
-    results = iter([VideoError("in is not a folder")] * 3 + [[film]] * 3)
+    video = BatchVideo(path, tmp_path / "out.mp4", "out.mp4")
+    results = iter([VideoError("in is not a folder")] * 3 + [[video]] * 3)
 
     def find() -> list[BatchVideo]:
-        found = next(results)
-        if isinstance(found, VideoError):
-            raise found
-        return found
+        result = next(results)
+        if isinstance(result, VideoError):
+            raise result
+        return result
 
-    assert next(watch(find, settle=0.0, poll=0.01)) == film
+    assert next(watch(find, settle=0.0, poll=0.01)) == video
     assert caplog.text.count("in is not a folder; still waiting") == 1

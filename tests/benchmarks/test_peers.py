@@ -1,4 +1,4 @@
-"""The comparison with other methods, with those that need nothing more."""
+"""The comparison with other methods, tested with those that need no installation."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,7 +17,7 @@ Render = Callable[..., Path]
 
 @pytest.fixture
 def inputs(tmp_path: Path, render_video: Render, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What all methods read, of a small clip and a scene."""
+    """Write the inputs of all methods, from a small clip and a scene."""
     monkeypatch.setattr(peers, "SPEED_SIZE", (96, 64))
     scene, folder = tmp_path / "scenes" / "disc", tmp_path / "inputs"
     scene.mkdir(parents=True)
@@ -30,13 +30,13 @@ def inputs(tmp_path: Path, render_video: Render, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
-def test_methods_are_scored_and_timed_in_processes_of_their_own(inputs: Path) -> None:
+def test_methods_are_scored_and_timed_in_separate_processes(inputs: Path) -> None:
     names = ["average", "minterpolate"]
-    found = peers.measure_quality(names, inputs)
-    assert list(found) == names
-    scores = {name: np.mean(found[name]["scenes"], axis=0) for name in names}
+    quality = peers.measure_quality(names, inputs)
+    assert list(quality) == names
+    scores = {name: np.mean(quality[name]["scenes"], axis=0) for name in names}
     assert scores["minterpolate"][0] > scores["average"][0] > 15
-    assert len(found["average"]["clips"]) == len(clips.DISTANCES)
+    assert len(quality["average"]["clips"]) == len(clips.DISTANCES)
     speeds = peers.measure_speed(names, inputs, rounds=1)
     assert all(0 < each["rounds"][0]["seconds"] < 60 for each in speeds.values())
     assert all(2**24 < each["memory"] < 2**32 for each in speeds.values())
@@ -63,7 +63,7 @@ FIGURES = {
 }
 
 
-def test_the_table_has_means_and_the_fastest_round() -> None:
+def test_the_table_lists_means_and_the_fastest_round() -> None:
     lines = peers.format_table(FIGURES).splitlines()
     assert len(lines) == 2 + len(PEERS)
     row = "| average | 30.00 / 0.900 / 0.80 | 32.00 / 0.900 / 0.80 | 4.00 | 1.00 GiB |"
@@ -71,7 +71,7 @@ def test_the_table_has_means_and_the_fastest_round() -> None:
     assert "|  |" in peers.format_table({"average": {"rounds": [], "scenes": []}})
 
 
-def test_the_chart_is_small_and_the_same_each_time(tmp_path: Path) -> None:
+def test_the_chart_is_small_and_reproducible(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     for name in ("a.svg", "b.svg"):
         peers.draw_chart(FIGURES, tmp_path / name)

@@ -1,4 +1,4 @@
-"""Rendered difficulties and held-out clips of benchmarks/, and how they are scored."""
+"""Rendered test scenes and held-out clips of benchmarks/, and their scores."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ def content() -> np.ndarray:
 
 
 @pytest.mark.parametrize(("direction", "axis", "sign"), [(0, 1, 1), (1, 0, 1), (2, 1, -1)])
-def test_a_translation_moves_half_of_the_way_to_the_middle(
+def test_a_translation_is_halfway_in_the_middle_frame(
     content: np.ndarray, direction: int, axis: int, sign: int
 ) -> None:
     triplet = rendered.translation(content, 8, direction)
@@ -39,7 +39,7 @@ def test_a_translation_moves_half_of_the_way_to_the_middle(
         )
 
 
-def test_a_translation_by_a_fraction_is_the_mean_of_moved_samples(content: np.ndarray) -> None:
+def test_a_fractional_translation_is_the_mean_of_shifted_samples(content: np.ndarray) -> None:
     triplet = rendered.translation(content, 0.5, 0)
     samples = content[rendered.SPACE * 4 :, rendered.SPACE * 4 - 1 :][
         : HEIGHT * 4, : WIDTH * 4
@@ -48,7 +48,7 @@ def test_a_translation_by_a_fraction_is_the_mean_of_moved_samples(content: np.nd
     assert abs(triplet.second - means).max() <= 0.5
 
 
-def test_the_same_frame_is_shown_three_times(content: np.ndarray) -> None:
+def test_the_static_scene_repeats_the_same_frame(content: np.ndarray) -> None:
     triplet = rendered.same_twice(content)
     assert np.array_equal(triplet.first, triplet.middle)
     assert np.array_equal(triplet.first, triplet.second)
@@ -56,7 +56,7 @@ def test_the_same_frame_is_shown_three_times(content: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 6])
-def test_bars_have_their_width_and_are_halfway_in_the_middle(
+def test_bars_keep_their_width_and_are_halfway_in_the_middle_frame(
     content: np.ndarray, width: int
 ) -> None:
     triplet = rendered.bars(np.full_like(content, 128), width)
@@ -67,7 +67,7 @@ def test_bars_have_their_width_and_are_halfway_in_the_middle(
 
 
 @pytest.mark.slow
-def test_bars_and_discs_change_the_frame_only_where_they_are_measured(content: np.ndarray) -> None:
+def test_bars_and_discs_change_only_the_scored_region(content: np.ndarray) -> None:
     for triplet in (rendered.bars(content, 4), rendered.discs(content, 8)):
         for frame in (triplet.first, triplet.second):
             changed = (frame != triplet.middle).any(axis=-1)
@@ -75,13 +75,13 @@ def test_bars_and_discs_change_the_frame_only_where_they_are_measured(content: n
             assert not (changed & ~triplet.region).any()
 
 
-def test_discs_move_by_their_motion(content: np.ndarray) -> None:
+def test_discs_move_by_the_set_motion(content: np.ndarray) -> None:
     triplet = rendered.discs(np.full_like(content, 128), 16)
-    places = [
+    centres = [
         np.argwhere((frame[:110, :130] != 128).any(axis=-1)).mean(axis=0)
         for frame in (triplet.first, triplet.second)
     ]
-    assert np.hypot(*(places[1] - places[0])) == pytest.approx(DISC_MOTION, abs=2)
+    assert np.hypot(*(centres[1] - centres[0])) == pytest.approx(DISC_MOTION, abs=2)
 
 
 def test_text_is_static_while_its_background_moves(content: np.ndarray) -> None:
@@ -94,7 +94,7 @@ def test_text_is_static_while_its_background_moves(content: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-def test_the_nearest_repetition_of_a_pattern_is_the_wrong_motion(
+def test_the_shortest_matching_shift_of_a_pattern_is_not_its_motion(
     content: np.ndarray, name: str
 ) -> None:
     triplet = rendered.repeated_pattern(content, name)
@@ -111,7 +111,7 @@ def test_the_nearest_repetition_of_a_pattern_is_the_wrong_motion(
     assert _error(np.roll(triplet.first, wrong, 1), triplet.middle, pattern) > 10
 
 
-def test_an_occluder_is_measured_around_its_outline(content: np.ndarray) -> None:
+def test_an_occluder_is_scored_around_its_outline(content: np.ndarray) -> None:
     triplet = rendered.occluder(np.zeros_like(content), np.full_like(content, 200), 0)
     covered = triplet.middle[..., 0] > 100
     assert triplet.region[covered].mean() < 0.2
@@ -119,7 +119,7 @@ def test_an_occluder_is_measured_around_its_outline(content: np.ndarray) -> None
     assert (triplet.region & ~covered).sum() > 5000
 
 
-def test_a_region_alone_is_scored() -> None:
+def test_only_the_region_is_scored() -> None:
     truth = np.random.default_rng(0).integers(0, 200, (32, 32, 3), np.uint8)
     region = np.zeros((32, 32), bool)
     region[8:16, 8:16] = True
@@ -131,21 +131,21 @@ def test_a_region_alone_is_scored() -> None:
     assert diagnostics.score(truth, blurred, region).sharpness < 0.5
 
 
-def test_deficits_are_sorted_from_the_worst(content: np.ndarray) -> None:
-    def row(name: str, own: float, other: float) -> diagnostics.Row:
+def test_deficits_are_sorted_from_the_largest(content: np.ndarray) -> None:
+    def row(name: str, first: float, second: float) -> diagnostics.Row:
         return diagnostics.Row(
-            name, 1, {"own": diagnostics.Score(own, 1), "other": diagnostics.Score(other, 1)}
+            name, 1, {"ours": diagnostics.Score(first, 1), "other": diagnostics.Score(second, 1)}
         )
 
-    rows = [row("a little", 30, 31), row("better", 40, 30), row("most", 20, 35)]
-    found = diagnostics.deficits(rows, "own", ["other"])
-    assert [(difference, each.name) for difference, each in found] == [
-        (15, "most"),
-        (1, "a little"),
+    rows = [row("small", 30, 31), row("better", 40, 30), row("largest", 20, 35)]
+    deficits = diagnostics.deficits(rows, "ours", ["other"])
+    assert [(difference, each.name) for difference, each in deficits] == [
+        (15, "largest"),
+        (1, "small"),
     ]
 
 
-def test_diagnostics_print_a_table_and_write_it(
+def test_diagnostics_prints_and_writes_a_table(
     content: np.ndarray,
     render_video: Render,
     tiny_weights: Path,
@@ -182,7 +182,7 @@ def test_diagnostics_print_a_table_and_write_it(
     assert saved[0]["average"] == {"psnr": 100.0, "sharpness": 1.0}
 
 
-def test_triplets_of_clips_cross_no_cut(render_video: Render) -> None:
+def test_triplets_of_clips_do_not_cross_cuts(render_video: Render) -> None:
     clip = render_video(frames=24, cut_at=12, sound=False)
     triplets = clips.read_triplets(clip, count=50, distances=(1, 3))
     assert len(triplets) == 2 * (6 + 6)
@@ -190,30 +190,30 @@ def test_triplets_of_clips_cross_no_cut(render_video: Render) -> None:
     assert [each.distance for each in triplets[:2]] == [1, 3]
 
 
-def test_repeated_frames_are_no_triplets(
+def test_duplicate_frames_give_no_triplets(
     render_video: Render, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clips, "MIN_CHANGE", 1000)
     assert clips.read_triplets(render_video(frames=12, sound=False), count=3) == []
 
 
-def test_frames_are_reduced_to_rows() -> None:
+def test_frames_are_downscaled_to_a_number_of_rows() -> None:
     image = np.zeros((720, 1280, 3), np.uint8)
     assert clips.reduce_rows(image, 360).shape == (360, 640, 3)
     assert clips.reduce_rows(image, 0).shape == clips.reduce_rows(image, 1080).shape == image.shape
 
 
-def test_scores_of_clips_are_averaged_by_distance_and_by_clip(render_video: Render) -> None:
+def test_scores_are_averaged_by_distance_and_by_clip(render_video: Render) -> None:
     triplets = clips.read_triplets(
         render_video("one.mp4", frames=12, sound=False), count=2, distances=(1, 2)
     )
     triplets += clips.read_triplets(
         render_video("two.mp4", frames=12, sound=False), count=2, distances=(1, 2)
     )
-    answers = iter([each.middle for each in triplets])
+    outputs = iter([each.middle for each in triplets])
     scores = list(
         clips.score_triplets(
-            triplets, {"exact": lambda *_: next(answers), "first": lambda first, _: first}
+            triplets, {"exact": lambda *_: next(outputs), "first": lambda first, _: first}
         )
     )
     assert clips.mean_measures(scores, "exact").psnr == MAX_PSNR
@@ -251,11 +251,11 @@ def test_the_clips_command_compares_weights(
     assert [each["distance"] for each in saved] == [1, 2, 3]
 
 
-def test_rife_is_missing_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
+def test_rife_is_omitted_if_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_error(name: str) -> None:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(metadata, "distribution", missing)
+    monkeypatch.setattr(metadata, "distribution", raise_error)
     assert methods.load_rife() is None
 
 
@@ -263,5 +263,5 @@ def _frames(triplet: Triplet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return triplet.first, triplet.middle, triplet.second
 
 
-def _error(one: np.ndarray, other: np.ndarray, region: np.ndarray) -> float:
-    return float(abs(one.astype(int) - other)[region].mean())
+def _error(first: np.ndarray, second: np.ndarray, region: np.ndarray) -> float:
+    return float(abs(first.astype(int) - second)[region].mean())

@@ -19,11 +19,11 @@ def folder(render_video: Callable[..., Path], tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_a_folder_is_interpolated_and_failures_end_with_status_1(run: Run, folder: Path) -> None:
     out = folder.parent / "out"
-    status, shown, _ = run("batch", folder, out, "--factor", 3, "--tile", 0)
-    assert (status, shown.splitlines()[-1]) == (0, "2 done")
+    status, output, _ = run("batch", folder, out, "--factor", 3, "--tile", 0)
+    assert (status, output.splitlines()[-1]) == (0, "2 done")
     (folder / "bad.mp4").write_text("no video")
-    status, shown, errors = run("batch", folder, out, "--factor", 3, "--tile", 0)
-    assert (status, shown.splitlines()[-1]) == (1, "2 already done, 1 failed")
+    status, output, errors = run("batch", folder, out, "--factor", 3, "--tile", 0)
+    assert (status, output.splitlines()[-1]) == (1, "2 already done, 1 failed")
     assert "midframe: failed: " in errors
     assert errors.splitlines()[-1] == "midframe: 1 of 3 videos failed or are damaged"
 
@@ -40,10 +40,10 @@ def test_losses_and_skipped_files_of_a_batch_are_reported(run: Run, folder: Path
 
 def test_a_dry_run_prints_a_table_and_writes_nothing(run: Run, folder: Path) -> None:
     (folder / "bad.mp4").write_text("no video")
-    status, shown, errors = run("batch", folder, folder.parent / "out", "--dry-run")
+    status, output, errors = run("batch", folder, folder.parent / "out", "--dry-run")
     assert status == 1
-    assert "96x64" in shown
-    assert "fails" in shown
+    assert "96x64" in output
+    assert "fails" in output
     assert "1 of 3 videos would fail" in errors
     assert "bad.mp4 cannot be opened as a video" in errors
     assert not (folder.parent / "out").exists()
@@ -55,11 +55,11 @@ def test_a_folder_without_videos_is_refused(run: Run, tmp_path: Path) -> None:
     assert (status, "contains no videos" in errors) == (1, True)
 
 
-def test_video_takes_several_videos_with_an_output_folder(run: Run, folder: Path) -> None:
+def test_video_accepts_several_videos_with_an_output_folder(run: Run, folder: Path) -> None:
     out = folder.parent / "out"
     files = (folder / "a.mp4", folder / "b.mp4")
-    status, shown, _ = run("video", *files, "--output-dir", out)
-    assert (status, shown.splitlines()[-1]) == (0, "2 done")
+    status, output, _ = run("video", *files, "--output-dir", out)
+    assert (status, output.splitlines()[-1]) == (0, "2 done")
     assert sorted(path.name for path in out.glob("*.mp4")) == ["a.mp4", "b.mp4"]
 
 
@@ -71,16 +71,16 @@ def test_several_videos_without_an_output_folder_are_refused(run: Run, folder: P
     assert (status, "--report is for a single video" in errors) == (1, True)
 
 
-def test_progress_of_several_videos_is_a_bar_or_hidden(run: Run, folder: Path) -> None:
-    words = "video", folder / "a.mp4", "--output-dir", folder.parent / "out", "--progress"
-    status, _, errors = run(*words, "json")
+def test_progress_as_json_is_refused_for_several_videos(run: Run, folder: Path) -> None:
+    arguments = "video", folder / "a.mp4", "--output-dir", folder.parent / "out", "--progress"
+    status, _, errors = run(*arguments, "json")
     assert (status, "--progress json is for a single video" in errors) == (1, True)
-    status, shown, errors = run(*words, "none")
-    assert (status, shown.splitlines()[-1], "━" in errors) == (0, "1 done", False)
+    status, output, errors = run(*arguments, "none")
+    assert (status, output.splitlines()[-1], "━" in errors) == (0, "1 done", False)
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("arguments", "message"),
     [
         (["s3://films/in", "out"], "s3://films/in is an address: give --ray, or name a folder"),
         (["in", "out", "--ray", "auto", "--dry-run"], "--dry-run estimates for this machine alone"),
@@ -89,29 +89,29 @@ def test_progress_of_several_videos_is_a_bar_or_hidden(run: Run, folder: Path) -
         (["in", "out", "--ray", "auto", "--model", "nosuch"], "nosuch"),
     ],
 )
-def test_what_a_cluster_cannot_do_is_refused_with_the_remedy(
-    run: Run, words: list[str], complaint: str
+def test_options_that_a_cluster_does_not_support_are_refused_with_the_remedy(
+    run: Run, arguments: list[str], message: str
 ) -> None:
     pytest.importorskip("ray")
-    status, _, errors = run("batch", *words)
-    assert (status, complaint in errors) == (1, True), errors
+    status, _, errors = run("batch", *arguments)
+    assert (status, message in errors) == (1, True), errors
     assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.slow
-def test_a_cluster_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+def test_an_unreachable_cluster_is_reported(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    complaints = {
+    messages = {
         "127.0.0.1:1": "no Ray cluster can be reached (Connection refused)",
         "nowhere": "no Ray cluster can be reached",
     }
-    # processes of their own: this one may be connected to the cluster of other tests
+    # in new processes: this one may be connected to the cluster of other tests
     command = [sys.executable, "-m", "midframe", "batch", "in", "out", "--ray"]
     processes = [
         subprocess.Popen([*command, address], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        for address in complaints
+        for address in messages
     ]
-    for process, complaint in zip(processes, complaints.values(), strict=True):
+    for process, message in zip(processes, messages.values(), strict=True):
         _, errors = process.communicate()
-        assert (process.returncode, complaint in errors) == (1, True), errors
+        assert (process.returncode, message in errors) == (1, True), errors
         assert len(errors.splitlines()) == 1

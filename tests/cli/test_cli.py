@@ -29,7 +29,7 @@ def test_the_version_is_shown(run: Callable) -> None:
     assert run("--version") == (0, f"midframe {midframe.__version__}\n", "")
 
 
-def test_a_middle_picture_is_made(
+def test_the_middle_frame_is_interpolated(
     run: Callable, pair: tuple[Path, Path], tmp_path: Path, tiny_weights: Path
 ) -> None:
     status, output, _ = run("image", *pair, "--model", tiny_weights)
@@ -39,7 +39,7 @@ def test_a_middle_picture_is_made(
     assert np.array_equal(read_image(tmp_path / "a-mid.png"), expected)
 
 
-def test_several_pictures_are_numbered(
+def test_several_interpolated_frames_are_numbered(
     run: Callable, pair: tuple[Path, Path], tmp_path: Path, tiny_weights: Path
 ) -> None:
     status, output, _ = run(
@@ -51,7 +51,7 @@ def test_several_pictures_are_numbered(
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("arguments", "message"),
     [
         (["video", "{dir}/missing.mp4"], "missing.mp4 does not exist"),
         (["video", "{dir}/text.mp4"], "text.mp4 cannot be opened"),
@@ -120,7 +120,7 @@ def test_several_pictures_are_numbered(
 )
 def test_bad_input_gives_one_clear_line_and_status_1(
     run: Callable, render_video: Callable[..., Path], pair: tuple[Path, Path], tmp_path: Path,
-    frame: Render, tiny_weights: Path, words: list[str], complaint: str,
+    frame: Render, tiny_weights: Path, arguments: list[str], message: str,
 ) -> None:  # fmt: skip
     render_video(frames=3)
     render_video("two.mp4", frames=3)
@@ -128,37 +128,39 @@ def test_bad_input_gives_one_clear_line_and_status_1(
     write_image(tmp_path / "small.png", frame(0, 32, 48))
     (tmp_path / "x").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    words = [word.format(dir=tmp_path) for word in words]
-    if words[0] in ("video", "image") and "--model" not in words:
-        words += ["--model", str(tiny_weights)]
-    status, _, errors = run(*words)
+    arguments = [word.format(dir=tmp_path) for word in arguments]
+    if arguments[0] in ("video", "image") and "--model" not in arguments:
+        arguments += ["--model", str(tiny_weights)]
+    status, _, errors = run(*arguments)
     lines = [line for line in errors.splitlines() if line.startswith("midframe: ")]
     assert status == 1
     assert len(lines) == 1
-    assert complaint in lines[0]
-    assert words[0] != "video" or errors.count("\n") == 1  # and no bar
+    assert message in lines[0]
+    assert arguments[0] != "video" or errors.count("\n") == 1  # and no progress bar
     assert "Traceback" not in errors
     assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
-    "words", [["nosuch"], ["video"], ["image", "a.png"], ["video", "a.mp4", "--factor", "two"]]
+    "arguments", [["nosuch"], ["video"], ["image", "a.png"], ["video", "a.mp4", "--factor", "two"]]
 )
-def test_wrong_usage_is_status_2(run: Callable, words: list[str]) -> None:
-    assert run(*words)[0] == 2
+def test_wrong_usage_exits_with_status_2(run: Callable, arguments: list[str]) -> None:
+    assert run(*arguments)[0] == 2
 
 
-def test_a_missing_extra_is_named(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    def without(**_: object) -> None:
+def test_a_missing_extra_is_reported_with_its_pip_command(
+    run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_to_import(**_: object) -> None:
         raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
 
-    monkeypatch.setattr(cli, "app", without)
+    monkeypatch.setattr(cli, "app", fail_to_import)
     status, _, errors = run("dataset", "show", "set")
     assert status == 1
     assert "needs cv2: pip install 'midframe[train]'" in errors
 
 
-def test_names_are_printed_as_they_are_and_in_one_line(
+def test_file_names_are_printed_verbatim_on_one_line(
     run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
     source = render_video(frames=3).rename(tmp_path / "[bold]a\nb.mp4")
@@ -167,7 +169,7 @@ def test_names_are_printed_as_they_are_and_in_one_line(
     assert "[bold]a\\nb-x2.mp4: 6 frames from 3" in output
 
 
-def test_a_text_of_one_line_is_one() -> None:
+def test_one_line_escapes_control_characters() -> None:
     assert (
         shared.one_line("a\nb\r\tc\x1b[31m\udcff\u2028é 漢") == r"a\nb\r\tc\x1b[31m\udcff\u2028é 漢"
     )
@@ -176,32 +178,32 @@ def test_a_text_of_one_line_is_one() -> None:
 @pytest.mark.parametrize(
     ("raised", "status"), [(KeyboardInterrupt, 130), (SystemExit(130), 130), (SystemExit(2), 2)]
 )
-def test_an_interrupted_command_has_the_status_that_shells_know(
+def test_an_interrupted_command_exits_with_status_130(
     run: Callable, monkeypatch: pytest.MonkeyPatch, raised: BaseException, status: int
 ) -> None:
-    def ended(**_: object) -> None:
+    def raise_it(**_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(cli, "app", ended)
+    monkeypatch.setattr(cli, "app", raise_it)
     assert run("video")[0] == status
 
 
-def test_an_error_of_ffmpeg_is_not_blamed_on_a_place(
+def test_an_ffmpeg_error_is_reported_as_a_bug_not_as_a_bad_path(
     run: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(**_: object) -> None:
+    def fail(**_: object) -> None:
         av.error.err_check(-errno.EOPNOTSUPP)
 
-    monkeypatch.setattr(cli, "app", failing)
+    monkeypatch.setattr(cli, "app", fail)
     status, _, errors = run("video")
     assert status == BUG_STATUS
     assert "another place" not in errors
 
 
-@pytest.mark.parametrize("words", [(), ("dataset",)])
-def test_without_a_command_the_help_is_printed(run: Callable, words: tuple[str, ...]) -> None:
-    status, shown, _ = run(*words)
-    assert (status, "Usage:" in shown) == (2, True)
+@pytest.mark.parametrize("arguments", [(), ("dataset",)])
+def test_without_a_command_the_help_is_printed(run: Callable, arguments: tuple[str, ...]) -> None:
+    status, output, _ = run(*arguments)
+    assert (status, "Usage:" in output) == (2, True)
 
 
 def test_the_help_groups_all_commands(run: Callable) -> None:
@@ -209,9 +211,9 @@ def test_the_help_groups_all_commands(run: Callable) -> None:
 
     from midframe.cli import app
 
-    shown = run("--help")[1]
-    assert shown.index("Interpolation:") < shown.index("Inspection:") < shown.index("Research:")
-    assert "Commands:" not in shown
+    output = run("--help")[1]
+    assert output.index("Interpolation:") < output.index("Inspection:") < output.index("Research:")
+    assert "Commands:" not in output
     grouped = [name for names in GROUPS.values() for name in names]
     commands = get_command(app).commands.values()
     assert sorted(grouped) == sorted(each.name for each in commands if not each.hidden)

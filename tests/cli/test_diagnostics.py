@@ -1,4 +1,4 @@
-"""Messages for the user, and reports of bugs, which nobody takes for a mistake of the user."""
+"""Error messages: a mistake of the user is one line, a bug is reported as a bug."""
 
 import logging
 import re
@@ -29,10 +29,10 @@ Run = Callable[..., tuple[int, str, str]]
 def test_an_unexpected_exception_is_reported_as_a_bug(
     run: Run, monkeypatch: pytest.MonkeyPatch, raised: Exception
 ) -> None:  # fmt: skip
-    def broken(**_: object) -> None:
+    def fail(**_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.setattr(cli, "app", fail)
     status, _, errors = run("video", "in.mp4")
     assert status == cli.BUG_STATUS == 70
     assert f"midframe: bug: {type(raised).__name__} in " in errors
@@ -47,18 +47,18 @@ def test_an_unexpected_exception_is_reported_as_a_bug(
 def test_a_mistake_of_the_user_is_one_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, raised: Exception
 ) -> None:  # fmt: skip
-    def refused(**_: object) -> None:
+    def fail(**_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(cli, "app", refused)
+    monkeypatch.setattr(cli, "app", fail)
     assert run("video", "in.mp4") == (1, "", f"midframe: {raised}\n")
 
 
-def test_too_little_memory_is_no_bug(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(**_: object) -> None:
+def test_out_of_memory_is_not_reported_as_a_bug(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_out_of_memory(**_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes")
 
-    monkeypatch.setattr(cli, "app", full)
+    monkeypatch.setattr(cli, "app", run_out_of_memory)
     status, _, errors = run("video", "in.mp4")
     assert (status, "out of memory: choose a smaller --tile" in errors) == (1, True)
 
@@ -70,7 +70,7 @@ def test_debug_prints_the_traceback_of_any_error(run: Run, tmp_path: Path) -> No
     assert "missing.mp4 does not exist" in errors.splitlines()[-1]
 
 
-def test_a_log_file_holds_the_steps_and_the_error_and_is_appended_to(
+def test_the_log_file_gets_the_steps_and_the_error_appended(
     run: Run,
     tmp_path: Path,
 ) -> None:
@@ -85,8 +85,8 @@ def test_a_log_file_holds_the_steps_and_the_error_and_is_appended_to(
     assert logging.getLogger("midframe").handlers == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
-def test_a_log_file_on_a_full_disk_is_reported_once_and_ends_no_work(run: Run) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full does not exist")
+def test_a_log_file_on_a_full_disk_is_reported_once_and_does_not_stop_the_work(run: Run) -> None:
     status, _, errors = run("--log-file", "/dev/full", "--verbose", "video", "missing.mp4")
     assert status == 1
     assert errors.count("/dev/full cannot be written (No space left on device)") == 1
@@ -94,12 +94,12 @@ def test_a_log_file_on_a_full_disk_is_reported_once_and_ends_no_work(run: Run) -
     assert "Traceback" not in errors
 
 
-def test_no_other_file_is_taken_for_a_log_file(run: Run, tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
-    film.write_bytes(b"\0\0\0\x18ftypmp42")
-    status, _, errors = run("--log-file", film, "models")
+def test_a_file_that_is_not_a_log_is_never_overwritten_as_one(run: Run, tmp_path: Path) -> None:
+    video = tmp_path / "film.mp4"
+    video.write_bytes(b"\0\0\0\x18ftypmp42")
+    status, _, errors = run("--log-file", video, "models")
     assert (status, "is not a log file of midframe" in errors) == (1, True)
-    assert film.read_bytes() == b"\0\0\0\x18ftypmp42"
+    assert video.read_bytes() == b"\0\0\0\x18ftypmp42"
     assert run("--log-file", tmp_path, "models")[0] == 1
 
 
@@ -130,13 +130,13 @@ def images(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-def test_images_at_any_times_are_interpolated(
+def test_frames_are_interpolated_at_several_times(
     run: Run,
     images: tuple[Path, Path],
     tmp_path: Path,
 ) -> None:
-    words = ("--time", "0.25", "--time", "1/3", "--precision", "float32", "--device", "cpu")
-    status, output, errors = run("image", *images, tmp_path / "m.png", *words)
+    arguments = ("--time", "0.25", "--time", "1/3", "--precision", "float32", "--device", "cpu")
+    status, output, errors = run("image", *images, tmp_path / "m.png", *arguments)
     assert (status, [Path(line).name for line in output.split()]) == (0, ["m-1.png", "m-2.png"]), (
         errors
     )
@@ -148,15 +148,15 @@ def test_images_at_any_times_are_interpolated(
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("arguments", "message"),
     [
         (("--time", "1.5"), "--time is 1.5: a number from 0"),
         (("--time", "half"), "--time is 'half': a number from 0 to 1 is needed"),
         (("--time", "0.5", "--count", "2"), "only one of them"),
     ],
 )
-def test_impossible_times_are_refused_before_the_work(
-    run: Run, images: tuple[Path, Path], words: tuple[str, ...], complaint: str
+def test_invalid_times_are_refused_before_the_work(
+    run: Run, images: tuple[Path, Path], arguments: tuple[str, ...], message: str
 ) -> None:  # fmt: skip
-    status, _, errors = run("image", *images, *words)
-    assert (status, complaint in errors) == (1, True), errors
+    status, _, errors = run("image", *images, *arguments)
+    assert (status, message in errors) == (1, True), errors

@@ -1,4 +1,4 @@
-"""What people expect of a command line: short options, quiet, configuration, completion, events."""
+"""Conventions of command lines: short options, --quiet, configuration, completion, events."""
 
 import json
 import os
@@ -26,7 +26,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of the user's configuration, not that of whoever runs the tests."""
+    """An empty folder for the user's configuration."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     (tmp_path / "home" / "midframe").mkdir(parents=True)
     return tmp_path / "home" / "midframe"
@@ -34,8 +34,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[InterpolationOptions, VideoOptions]]:
-    """The options with which videos are converted; nothing is converted."""
-    found: list[Any] = []
+    """Record the options of each conversion instead of converting."""
+    recorded: list[Any] = []
 
     def convert(
         source: Path,
@@ -44,37 +44,37 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[InterpolationOptions, Vi
         options: VideoOptions,
         **_: Any,
     ) -> VideoReport:
-        found.append((interpolation, options))
+        recorded.append((interpolation, options))
         return VideoReport(already_complete=True)
 
     monkeypatch.setattr("midframe.video.pipeline.convert_video", convert)
-    return found
+    return recorded
 
 
-def leaves(group: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """The words of all commands."""
-    found = [path]
+def list_commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return the names of all commands and subcommands."""
+    commands = [path]
     for name, command in getattr(group, "commands", {}).items():
-        found += leaves(command, (*path, name))
-    return found
+        commands += list_commands(command, (*path, name))
+    return commands
 
 
-@pytest.mark.parametrize("words", leaves(get_command(app)), ids=" ".join)
+@pytest.mark.parametrize("arguments", list_commands(get_command(app)), ids=" ".join)
 def test_help_is_readable_in_80_columns(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
-    words: tuple[str, ...],
+    arguments: tuple[str, ...],
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    status, text, _ = run(*words, "-h")
+    status, text, _ = run(*arguments, "-h")
     assert status == 0
-    assert text == run(*words, "--help")[1]
+    assert text == run(*arguments, "--help")[1]
     assert not re.search(r"--[a-z-]+ VALUE\b", text)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
     descriptions = [line[28:] for line in lines if line.startswith(" " * 28)]
     assert all(line == line.strip() for line in descriptions)
-    hidden_examples = not words or words[0] in (
+    hidden_examples = not arguments or arguments[0] in (
         "models",
         "presets",
         "doctor",
@@ -82,22 +82,22 @@ def test_help_is_readable_in_80_columns(
         "dataset",
         "look",
     )
-    assert hidden_examples or f"  midframe {' '.join(words)} " in text
+    assert hidden_examples or f"  midframe {' '.join(arguments)} " in text
 
 
-@pytest.mark.parametrize("words", leaves(get_command(app)), ids=" ".join)
-def test_no_two_options_have_one_name(words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", list_commands(get_command(app)), ids=" ".join)
+def test_option_names_are_unique_within_a_command(arguments: tuple[str, ...]) -> None:
     command: Any = get_command(app)
-    for word in words:
-        command = command.commands[word]
+    for argument in arguments:
+        command = command.commands[argument]
     names = [name for parameter in command.params for name in parameter.opts]
     assert len(set(names)) == len(names)
 
 
-def test_options_of_all_commands_are_taken_after_the_command() -> None:
-    given = ["video", "in.mp4", "-q", "--log-file", "a.log", "--config=c.toml", "--crf", "20"]
+def test_global_options_are_accepted_after_the_command() -> None:
+    arguments = ["video", "in.mp4", "-q", "--log-file", "a.log", "--config=c.toml", "--crf", "20"]
     expected = ["-q", "--log-file", "a.log", "--config=c.toml", "video", "in.mp4", "--crf", "20"]
-    assert move_global_options_first(given) == expected
+    assert move_global_options_first(arguments) == expected
     assert move_global_options_first(["video", "--", "-q"]) == ["video", "--", "-q"]
 
 
@@ -114,14 +114,14 @@ def test_a_quiet_command_prints_nothing(
     assert "in-x2.mp4 exists" in errors
 
 
-def test_times_factors_and_codecs_as_people_write_them(
+def test_times_factors_and_codecs_are_parsed(
     run: Run,
     render_video: Callable[..., Path],
     jobs: list[tuple[InterpolationOptions, VideoOptions]],
 ) -> None:
     source = render_video(frames=3)
-    words = ["-f", "2.5", "--start", "0:01", "--end", "1:30", "-c", "h265", "-m", "sepconv"]
-    assert run("video", source, *words)[0] == 0
+    arguments = ["-f", "2.5", "--start", "0:01", "--end", "1:30", "-c", "h265", "-m", "sepconv"]
+    assert run("video", source, *arguments)[0] == 0
     interpolation, options = jobs[0]
     assert interpolation.model == "sepconv"
     assert options.source.seconds == (1, 90)
@@ -134,7 +134,7 @@ def test_times_factors_and_codecs_as_people_write_them(
 @pytest.mark.parametrize(
     ("name", "codec"), [("h265", "hevc"), ("x265", "hevc"), ("x264", "h264"), ("H264", "h264")]
 )
-def test_a_codec_has_the_names_of_its_encoder_and_standard(
+def test_a_codec_is_accepted_by_the_name_of_its_encoder_or_standard(
     run: Run,
     render_video: Callable[..., Path],
     tiny_weights: Path,
@@ -147,7 +147,7 @@ def test_a_codec_has_the_names_of_its_encoder_and_standard(
         assert container.streams.video[0].codec_context.name == codec
 
 
-def test_a_factor_of_two_and_a_half_is_exact(
+def test_frame_times_are_exact_with_a_factor_of_two_and_a_half(
     run: Run,
     render_video: Callable[..., Path],
     tiny_weights: Path,
@@ -173,17 +173,17 @@ def test_threads_are_limited_before_pytorch_is_imported(tmp_path: Path) -> None:
     environment = {
         name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES
     }
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         cwd=tmp_path,
         env=environment,
     )
-    assert done.stdout.split() == ["3", "3", "False"]
+    assert completed.stdout.split() == ["3", "3", "False"]
 
 
-def test_a_configuration_file_gives_defaults_and_the_command_line_wins(
+def test_the_command_line_overrides_the_defaults_of_a_configuration_file(
     run: Run,
     render_video: Callable[..., Path],
     tmp_path: Path,
@@ -207,7 +207,7 @@ def test_a_configuration_file_gives_defaults_and_the_command_line_wins(
     assert jobs[0][1].source.cut_threshold == 12.5
 
 
-def test_a_frame_rate_of_the_command_line_replaces_a_factor_of_the_configuration(
+def test_fps_on_the_command_line_overrides_a_factor_in_the_configuration(
     run: Run,
     render_video: Callable[..., Path],
     home: Path,
@@ -217,13 +217,13 @@ def test_a_frame_rate_of_the_command_line_replaces_a_factor_of_the_configuration
     (home / "config.toml").write_text("[video]\nfactor = 2.5\n")
     assert run("video", source, "--fps", 60)[0] == 0
     assert run("video", source)[0] == 0
-    found = [(options.retiming.factor, options.retiming.fps) for _, options in jobs]
-    assert found == [(None, 60), (2.5, None)]
+    retimings = [(options.retiming.factor, options.retiming.fps) for _, options in jobs]
+    assert retimings == [(None, 60), (2.5, None)]
     assert run("video", source, "--fps", 60, "--factor", 2)[0] == 1
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("[video]\ncrv = 20\n", r"no option 'crv' of video: choose from .*\bcrf, "),
         ("colour = 1\n", r"no option 'colour' of any command: choose from .*\bcrf, "),
@@ -234,34 +234,34 @@ def test_a_frame_rate_of_the_command_line_replaces_a_factor_of_the_configuration
         ("[video.crf]\nx264 = 20\n", "crf is {'x264': 20}: give a number or a text"),
     ],
 )
-def test_a_wrong_configuration_is_refused_with_what_is_known(
+def test_an_invalid_configuration_is_refused_with_the_valid_choices(
     run: Run,
     tmp_path: Path,
     text: str,
-    complaint: str,
+    message: str,
 ) -> None:
     (tmp_path / "c.toml").write_text(text)
     status, _, errors = run("--config", tmp_path / "c.toml", "video", "in.mp4")
     assert status == 1
-    assert re.search(complaint, errors)
+    assert re.search(message, errors)
     assert run("--config", tmp_path / "none.toml", "models")[0] == 1
 
 
-def test_a_configuration_may_be_written_as_windows_and_toml_do(tmp_path: Path) -> None:
+def test_a_configuration_may_have_a_bom_crlf_and_toml_times(tmp_path: Path) -> None:
     text = '\ufeff[video]\r\nstart = 00:01:30\r\nencoder-option = "tune=film"\r\nmute = true\r\n'
     (tmp_path / "c.toml").write_bytes(text.encode())
-    found = load_defaults(tmp_path / "c.toml", get_command(app))["video"]
-    assert found == {"start": "00:01:30", "encoder_option": ["tune=film"], "mute": True}
+    defaults = load_defaults(tmp_path / "c.toml", get_command(app))["video"]
+    assert defaults == {"start": "00:01:30", "encoder_option": ["tune=film"], "mute": True}
 
 
 def test_top_level_keys_apply_to_the_commands_of_groups_too(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("per-clip = 3\n[dataset.create]\ndrawings = 2\n")
-    found = load_defaults(tmp_path / "c.toml", get_command(app))
-    assert found["dataset"]["create"] == {"per_clip": 3, "drawings": 2}
-    assert "per_clip" not in found["video"]
+    defaults = load_defaults(tmp_path / "c.toml", get_command(app))
+    assert defaults["dataset"]["create"] == {"per_clip": 3, "drawings": 2}
+    assert "per_clip" not in defaults["video"]
 
 
-def test_a_home_folder_that_is_missing_or_of_another_user_has_no_configuration(
+def test_an_unreadable_or_missing_home_folder_gives_no_configuration(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(error: Exception) -> Callable[..., Any]:
@@ -279,7 +279,7 @@ def test_a_home_folder_that_is_missing_or_of_another_user_has_no_configuration(
     assert load_defaults(None, get_command(app)) == {}
 
 
-def test_a_quality_changes_defaults_only(
+def test_quality_changes_only_defaults(
     run: Run,
     render_video: Callable[..., Path],
     home: Path,
@@ -291,8 +291,8 @@ def test_a_quality_changes_defaults_only(
     (home / "config.toml").write_text('[video]\nquality = "best"\ncrf = 21\n')
     assert run("video", source)[0] == 0
     assert run("video", source, "--quality", "draft")[0] == 0
-    found = [(each.model, each.ensemble, options.encoding.crf) for each, options in jobs]
-    assert found == [
+    settings = [(each.model, each.ensemble, options.encoding.crf) for each, options in jobs]
+    assert settings == [
         ("flowsep-small", 1, 23),
         ("flowsep", 4, 20),
         ("flowsep", 4, 21),
@@ -305,7 +305,7 @@ def test_a_quality_changes_defaults_only(
 
 
 @pytest.mark.parametrize("name", ["-clip.mp4", "--clip.mp4"])
-def test_a_file_whose_name_begins_like_an_option_is_hinted_at(
+def test_a_file_name_that_begins_like_an_option_gets_a_hint(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -324,28 +324,28 @@ def test_completion_lists_commands_and_options() -> None:
         "COMP_CWORD": "1",
     }
     command = [sys.executable, "-m", "midframe"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert set(done.stdout.split()) == {"video", "visualize"}
+    completed = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert set(completed.stdout.split()) == {"video", "visualize"}
     environment |= {"COMP_WORDS": "midframe video --sta", "COMP_CWORD": "2"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.stdout.split() == ["--start"]
+    completed = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert completed.stdout.split() == ["--start"]
 
 
-def events_of(errors: str) -> list[dict[str, Any]]:
-    """The events in standard error, which has nothing else."""
+def parse_events(errors: str) -> list[dict[str, Any]]:
+    """Parse standard error, which contains nothing but events."""
     return [json.loads(line) for line in errors.splitlines()]
 
 
-def test_progress_is_events_for_programs(
+def test_progress_json_prints_events(
     run: Run,
     render_video: Callable[..., Path],
     tiny_weights: Path,
 ) -> None:
     source = render_video(frames=5)
-    words = ["video", source, "--model", tiny_weights, "--progress", "json"]
-    status, output, errors = run(*words)
+    arguments = ["video", source, "--model", tiny_weights, "--progress", "json"]
+    status, output, errors = run(*arguments)
     assert (status, output) == (0, "")
-    first, *progress, last = events_of(errors)
+    first, *progress, last = parse_events(errors)
     target = str(source.with_name("in-x2.mp4"))
     assert first == {"event": "start", "source": str(source), "target": target}
     assert {each["event"] for each in progress} == {"progress"}
@@ -355,13 +355,13 @@ def test_progress_is_events_for_programs(
     assert progress[-1]["done"] == progress[-1]["total"] == 5
     assert (last["event"], last["target"]) == ("done", target)
     assert (last["report"]["frames_out"], last["report"]["problems"]) == (10, [])
-    status, _, errors = run(*words)
+    status, _, errors = run(*arguments)
     assert status == 1
-    assert [each["event"] for each in events_of(errors)] == ["error"]
-    assert "in-x2.mp4 exists" in events_of(errors)[0]["message"]
+    assert [each["event"] for each in parse_events(errors)] == ["error"]
+    assert "in-x2.mp4 exists" in parse_events(errors)[0]["message"]
 
 
-def test_warnings_and_failures_are_events_too(
+def test_warnings_and_errors_are_events_too(
     run: Run,
     render_video: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -375,7 +375,7 @@ def test_warnings_and_failures_are_events_too(
     monkeypatch.setattr("midframe.video.pipeline.convert_video", convert)
     status, _, errors = run("video", render_video(frames=3), "--progress", "json")
     assert status == 1
-    assert events_of(errors)[1:] == [
+    assert parse_events(errors)[1:] == [
         {"event": "warning", "message": "strange\nvideo"},
         {"event": "error", "message": "it is damaged"},
     ]

@@ -27,15 +27,15 @@ def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    """The options with which videos are converted; nothing is converted."""
-    found: list[Any] = []
+    """Record the options of each conversion instead of converting."""
+    recorded: list[Any] = []
 
     def convert(_: Path, __: Path, *options: Any, **___: Any) -> VideoReport:
-        found.append(options)
+        recorded.append(options)
         return VideoReport(already_complete=True)
 
     monkeypatch.setattr("midframe.video.pipeline.convert_video", convert)
-    return found
+    return recorded
 
 
 @pytest.fixture
@@ -44,17 +44,17 @@ def source(render_video: Callable[..., Path]) -> Path:
 
 
 def test_each_shipped_preset_sets_options_of_videos_and_is_listed(run: Run) -> None:
-    status, shown, _ = run("presets")
+    status, output, _ = run("presets")
     assert status == 0
     assert sorted(shipped_presets()) == ["anime", "film60", "phone"]
     for name, path in shipped_presets().items():
         assert load_defaults(path, get_command(app))["video"], name
         description, *options = path.read_text().splitlines()
-        assert f"{name}: {description.removeprefix('# ')}\n" in shown
-        assert all(f"  {option}\n" in shown for option in options)
+        assert f"{name}: {description.removeprefix('# ')}\n" in output
+        assert all(f"  {option}\n" in output for option in options)
 
 
-def test_the_command_line_wins_over_a_preset_and_a_preset_over_the_configuration(
+def test_the_command_line_overrides_a_preset_and_a_preset_the_configuration(
     run: Run, source: Path, jobs: Jobs, configuration: Path, tmp_path: Path
 ) -> None:
     configuration.write_text('crf = 11\nmodel = "sepconv"\n[video]\nfactor = 3\n')
@@ -64,25 +64,25 @@ def test_the_command_line_wins_over_a_preset_and_a_preset_over_the_configuration
     assert run("video", source, "--preset-file", preset, "--crf", 33)[0] == 0
     assert run("video", source, "--factor", 4, "--preset-file", preset)[0] == 0
     assert [each.model for each, _ in jobs] == ["sepconv"] * 3
-    found = [
+    results = [
         (each.retiming.factor, each.retiming.fps, each.encoding.crf, each.encoding.mute)
         for _, each in jobs
     ]
-    assert found == [(None, 50, 22, True), (None, 50, 33, True), (4, None, 22, True)]
+    assert results == [(None, 50, 22, True), (None, 50, 33, True), (4, None, 22, True)]
 
 
 @pytest.mark.parametrize("quality_first", [True, False])
-def test_a_quality_on_the_command_line_wins_over_a_preset(
+def test_quality_on_the_command_line_overrides_a_preset(
     run: Run, source: Path, jobs: Jobs, quality_first: bool
 ) -> None:
     quality, preset = ["--quality", "best"], ["--preset-file", "phone"]
-    words = quality + preset if quality_first else preset + quality
-    assert run("video", source, *words)[0] == 0
+    arguments = quality + preset if quality_first else preset + quality
+    assert run("video", source, *arguments)[0] == 0
     interpolation, options = jobs[0]
     assert (interpolation.ensemble, options.encoding.crf, options.retiming.fps) == (4, 12, 60)
 
 
-def test_a_quality_in_a_preset_sets_what_the_preset_does_not(
+def test_quality_in_a_preset_sets_the_options_that_the_preset_does_not(
     run: Run, source: Path, jobs: Jobs, configuration: Path, tmp_path: Path
 ) -> None:
     configuration.write_text("crf = 11\n")
@@ -94,7 +94,7 @@ def test_a_quality_in_a_preset_sets_what_the_preset_does_not(
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("crv = 20\n", "no option 'crv' of any command: choose from "),
         ("crf = = 2\n", "--preset-file: "),
@@ -102,16 +102,16 @@ def test_a_quality_in_a_preset_sets_what_the_preset_does_not(
         (None, "there is no such preset or file: choose from anime, film60, phone"),
     ],
 )
-def test_a_wrong_preset_is_refused_with_the_remedy(
-    run: Run, source: Path, tmp_path: Path, text: str | None, complaint: str
+def test_an_invalid_preset_is_refused_with_the_remedy(
+    run: Run, source: Path, tmp_path: Path, text: str | None, message: str
 ) -> None:
     preset = tmp_path / "mine.toml"
     if text:
         preset.write_text(text)
     status, _, errors = run("video", source, "--preset-file", preset)
-    assert (status, complaint in errors) == (1, True), errors
+    assert (status, message in errors) == (1, True), errors
 
 
-def test_a_preset_for_videos_alone_is_refused_for_images(run: Run, tmp_path: Path) -> None:
+def test_a_preset_with_only_video_options_is_refused_for_images(run: Run, tmp_path: Path) -> None:
     status, _, errors = run("image", "a.png", "b.png", "--preset-file", "film60")
     assert (status, "film60 has no option of image" in errors) == (1, True)

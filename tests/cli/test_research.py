@@ -27,20 +27,20 @@ def test_scenes_are_scored(
         for file, time in (("frame10.png", 0), ("frame10i11.png", 1), ("frame11.png", 2)):
             write_image(tmp_path / name / file, frame(time))
     status, output, _ = run(
-        "evaluate", tmp_path, "--model", tiny_weights, "--json", "--save", tmp_path / "made"
+        "evaluate", tmp_path, "--model", tiny_weights, "--json", "--save", tmp_path / "scores"
     )
     rows = json.loads(output)
     assert status == 0
     assert [row["scene"] for row in rows] == ["one", "two", "mean", "median"]
     assert set(rows[0]) == {"scene", "group", "tiny", "first frame", "average", "minterpolate"}
-    assert (tmp_path / "made" / "interpolated" / "one.png").exists()
-    assert (tmp_path / "made" / "index.html").exists()
+    assert (tmp_path / "scores" / "interpolated" / "one.png").exists()
+    assert (tmp_path / "scores" / "index.html").exists()
     assert "mean" in run("evaluate", tmp_path, "--model", tiny_weights)[1]
-    status, _, errors = run("evaluate", tmp_path, "--save", tmp_path / "made")
+    status, _, errors = run("evaluate", tmp_path, "--save", tmp_path / "scores")
     assert (status, "has scores: name another folder" in errors) == (1, True)
 
 
-def test_headings_of_scores_are_whole_at_80_columns(
+def test_headings_of_scores_are_not_cut_at_80_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     measures = Measures(34.35, 0.951, 5.32, 0.94)
@@ -48,20 +48,20 @@ def test_headings_of_scores_are_whole_at_80_columns(
     scene = SceneScores("GOPRO_0384_11_05/000013", "extreme", dict.fromkeys(methods, measures))
     monkeypatch.setattr(out, "width", 80)
     print_scores(Report(methods, [scene]))
-    shown = capsys.readouterr().out
-    assert max(map(len, shown.splitlines())) <= 80
-    words = {*shown.split()}
+    output = capsys.readouterr().out
+    assert max(map(len, output.splitlines())) <= 80
+    words = {*output.split()}
     assert words >= {"PSNR", "SSIM", "error", "sharpness", "first", "frame", "average"}
     assert words >= {"minterpolate", "34.35", "0.951", "5.32", "0.94", "median"}
 
 
-def test_a_resumed_training_reads_the_settings_of_its_run(
+def test_a_resumed_training_uses_the_settings_of_its_run(
     run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[tuple[TrainConfig, Path, bool]] = []
+    calls: list[tuple[TrainConfig, Path, bool]] = []
 
     def train(config: TrainConfig, folder: Path, *, resume: bool, progress: object) -> dict:
-        given.append((config, folder, resume))
+        calls.append((config, folder, resume))
         return {"patch_psnr": 1.0}
 
     monkeypatch.setattr("midframe.training.loop.train", train)
@@ -75,22 +75,22 @@ def test_a_resumed_training_reads_the_settings_of_its_run(
     assert "resuming with the settings in runs/a/config.json, not in a.toml" in errors
     assert run("train", "--resume", "--run", "runs/a", "--set", "steps=40")[0] == 0
     folder = Path("runs/a")
-    assert given == [(config, folder, True), (replace(config, steps=40), folder, True)]
-    for words in (["--resume"], ["--run", "runs/a"]):
-        status, _, errors = run("train", *words)
+    assert calls == [(config, folder, True), (replace(config, steps=40), folder, True)]
+    for arguments in (["--resume"], ["--run", "runs/a"]):
+        status, _, errors = run("train", *arguments)
         assert (status, "CONFIG.toml is missing" in errors) == (1, True)
     assert "contains no run to resume" in run("train", "a.toml", "--run", "b", "--resume")[2]
 
 
 @pytest.mark.slow
-def test_a_researchers_way_through_the_commands(
+def test_a_dataset_is_created_and_a_network_trained_on_it(
     run: Callable, render_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     clips, dataset, config = tmp_path / "clips", tmp_path / "set", tmp_path / "toy.toml"
     clips.mkdir()
     for index in range(2):
-        made = render_video(f"clip{index}.mp4", frames=12, size=(96, 128), sound=False)
-        made.rename(clips / made.name)
+        clip = render_video(f"clip{index}.mp4", frames=12, size=(96, 128), sound=False)
+        clip.rename(clips / clip.name)
     assert (
         run("dataset", "create", clips, dataset, "--size", 64, "--per-clip", 20, "--workers", 1)[0]
         == 0
@@ -115,7 +115,7 @@ def test_models_are_listed(run: Callable) -> None:
     assert "sepconv" in run("models")[1]
 
 
-def test_the_doctor_answers(run: Callable) -> None:
+def test_doctor_lists_encoders(run: Callable) -> None:
     status, output, _ = run("doctor")
     assert status == 0
     assert "encoders" in output

@@ -15,7 +15,7 @@ SHARED = {
 @pytest.mark.parametrize(
     "name", ["video", "compare", "score", "batch", "image", "kernels", "visualize", "evaluate"]
 )
-def test_every_command_that_interpolates_takes_the_same_options(name: str) -> None:
+def test_every_command_that_interpolates_has_the_same_options(name: str) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     options = {each.name: each for each in commands[name].params}
     reference = {each.name: each for each in commands["image"].params}
@@ -26,7 +26,7 @@ def test_every_command_that_interpolates_takes_the_same_options(name: str) -> No
         assert options[option].help == reference[option].help
 
 
-def test_shared_options_arrive_as_one_value() -> None:
+def test_shared_options_are_passed_as_one_object() -> None:
     @takes_interpolation_options
     def show(count: int, *, interpolation: InterpolationOptions) -> tuple[int, object]:
         return count, interpolation

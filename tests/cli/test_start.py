@@ -1,4 +1,4 @@
-"""The command line starts without PyTorch, and refuses what it can before it imports that."""
+"""Start of the command line: it checks arguments before it imports PyTorch."""
 
 import signal
 import subprocess
@@ -27,19 +27,23 @@ atexit.register(lambda: print("loaded:", [name for name in names if name in sys.
 from midframe.cli import main
 main()
 """
-"""Runs the command line of the arguments after the first, which names modules, and prints those of
-them that were imported."""
+"""Runs the command line that follows the first argument, a list of modules, and prints those of the
+modules that were imported."""
 
 
-def run_and_list(modules: str, *words: object) -> tuple[int, str, str]:
-    """Run a command line in a new process: status, standard error, and imported modules."""
-    command = [sys.executable, "-c", RUN, modules, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    return done.returncode, done.stderr, done.stdout.rpartition("loaded: ")[2].strip()
+def run_and_list(modules: str, *arguments: object) -> tuple[int, str, str]:
+    """Run a command line in a new process: status, standard error and imported modules."""
+    command = [sys.executable, "-c", RUN, modules, *map(str, arguments)]
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return (
+        completed.returncode,
+        completed.stderr,
+        completed.stdout.rpartition("loaded: ")[2].strip(),
+    )
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["--help"],
         ["--version"],
@@ -55,8 +59,8 @@ def run_and_list(modules: str, *words: object) -> tuple[int, str, str]:
         ["presets"],
     ],
 )
-def test_help_and_wrong_usage_import_neither_pytorch_nor_ffmpeg(words: list[str]) -> None:
-    status, errors, loaded = run_and_list("torch,av,numpy,PIL,gradio", *words)
+def test_help_and_wrong_usage_import_neither_pytorch_nor_ffmpeg(arguments: list[str]) -> None:
+    status, errors, loaded = run_and_list("torch,av,numpy,PIL,gradio", *arguments)
     assert status in (0, 1, 2), errors
     assert loaded == "[]"
 
@@ -75,7 +79,7 @@ def folder(
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("arguments", "message"),
     [
         ("video missing.mp4", "missing.mp4 does not exist"),
         ("video text.mp4", "cannot be opened as a video"),
@@ -104,28 +108,28 @@ def folder(
         ("export nosuch out.onnx", "no weights 'nosuch'"),
     ],
 )
-def test_refusals_come_before_pytorch_is_imported(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, words: str, complaint: str
+def test_invalid_arguments_are_refused_before_pytorch_is_imported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, message: str
 ) -> None:
     monkeypatch.chdir(folder)
-    status, errors, loaded = run_and_list("torch", *words.split())
+    status, errors, loaded = run_and_list("torch", *arguments.split())
     assert status in (1, 2)
-    assert complaint in errors
+    assert message in errors
     assert loaded == "[]"
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Pipeline]:
-    """The Halide pipelines that run, in their order."""
-    found: list[Pipeline] = []
+    """Record the Halide pipelines that run, in order."""
+    recorded: list[Pipeline] = []
     run = Pipeline.__call__
 
-    def counted(self: Pipeline, *values: Any) -> None:
-        found.append(self)
+    def record(self: Pipeline, *values: Any) -> None:
+        recorded.append(self)
         run(self, *values)
 
-    monkeypatch.setattr(Pipeline, "__call__", counted)
-    return found
+    monkeypatch.setattr(Pipeline, "__call__", record)
+    return recorded
 
 
 def test_a_single_pair_of_small_frames_compiles_nothing(
@@ -133,16 +137,16 @@ def test_a_single_pair_of_small_frames_compiles_nothing(
 ) -> None:
     torch.manual_seed(0)
     network = FlowSep(TINY)
-    plain = Interpolator(network, device="cpu", precision="float32", single_pair=True)
-    middle = plain.interpolate(frame(0), frame(2))
+    uncompiled = Interpolator(network, device="cpu", precision="float32", single_pair=True)
+    middle = uncompiled.interpolate(frame(0), frame(2))
     assert not calls
-    usual = Interpolator(network, device="cpu", precision="float32")
-    expected = usual.interpolate(frame(0), frame(2))
+    compiled = Interpolator(network, device="cpu", precision="float32")
+    expected = compiled.interpolate(frame(0), frame(2))
     assert calls
     assert np.abs(middle.astype(int) - expected).max() <= 1
 
 
-def test_many_frames_of_a_single_pair_are_worth_compiling(
+def test_many_frames_of_a_single_pair_use_compiled_pipelines(
     frame: Callable[..., np.ndarray], calls: list[Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FlowSep, "max_plain_pixels", 3 * frame(0).shape[0] * frame(0).shape[1])
@@ -153,7 +157,7 @@ def test_many_frames_of_a_single_pair_are_worth_compiling(
     assert calls
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_ctrl_c_during_the_imports_ends_without_a_traceback() -> None:
     script = (
         "import os, signal, sys\n"
@@ -167,10 +171,10 @@ def test_ctrl_c_during_the_imports_ends_without_a_traceback() -> None:
     )
     for name, status in (("midframe.cli", -signal.SIGINT), ("none", 0)):
         with default_signals():
-            done = subprocess.run(
+            completed = subprocess.run(
                 [sys.executable, "-c", script, name], capture_output=True, timeout=60
             )
-        assert (done.returncode, done.stderr) == (status, b"")
+        assert (completed.returncode, completed.stderr) == (status, b"")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete the current folder")
@@ -179,17 +183,17 @@ def test_a_deleted_current_folder_is_explained(tmp_path: Path) -> None:
     folder.mkdir()
     code = f"import os; os.chdir({str(folder)!r}); os.rmdir({str(folder)!r})\n{RUN}"
     command = [sys.executable, "-c", code, "torch", "doctor"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
-    assert done.stderr == (
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert completed.returncode == 1
+    assert completed.stderr == (
         "midframe: the current folder was deleted: change to another one, as in cd ~\n"
     )
-    assert done.stdout.endswith("loaded: []\n")
+    assert completed.stdout.endswith("loaded: []\n")
 
 
-def test_an_empty_argument_is_no_name_of_the_current_folder() -> None:
-    for words in (["video", "", "out.mp4"], ["video", "in.mp4", ""], ["batch", "", "out"]):
-        status, errors, _ = run_and_list("torch", *words)
+def test_an_empty_argument_is_refused() -> None:
+    for arguments in (["video", "", "out.mp4"], ["video", "in.mp4", ""], ["batch", "", "out"]):
+        status, errors, _ = run_and_list("torch", *arguments)
         assert (status, errors) == (
             1,
             "midframe: an argument is empty: check the variables of your command\n",

@@ -16,7 +16,7 @@ from midframe.cli.shared import out
 from midframe.video.report import VideoReport
 
 
-def test_a_video_is_doubled(
+def test_the_frame_rate_of_a_video_is_doubled(
     run: Callable, render_video: Callable[..., Path], tmp_path: Path, tiny_weights: Path
 ) -> None:
     source = render_video(frames=5)
@@ -26,7 +26,7 @@ def test_a_video_is_doubled(
     assert (tmp_path / "in-x2.mp4").exists()
 
 
-def test_rates_and_a_report_from_the_command_line(
+def test_video_accepts_a_frame_rate_a_slow_motion_and_a_report(
     run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
     source = render_video(frames=6)
@@ -34,7 +34,7 @@ def test_rates_and_a_report_from_the_command_line(
         (["--fps", "30000/1001"], "in-30000-1001fps.mp4"),
         (["--slow", "2.5"], "in-slow2.5.mp4"),
     ):
-        words = [
+        arguments = [
             "video",
             str(source),
             *options,
@@ -43,27 +43,27 @@ def test_rates_and_a_report_from_the_command_line(
             "--report",
             str(tmp_path / "r.json"),
         ]
-        status, output, errors = run(*words)
+        status, output, errors = run(*arguments)
         assert status == 0, errors
         assert (tmp_path / name).exists()
         assert "largest timing error" in output
         assert json.loads((tmp_path / "r.json").read_text())["problems"] == []
 
 
-def test_a_video_is_scored_from_the_command_line(
+def test_score_writes_scores_and_images_and_never_overwrites_them(
     run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
-    words = ("score", str(render_video(frames=9)), "--model", str(tiny_weights))
-    status, output, _ = run(*words)
+    arguments = ("score", str(render_video(frames=9)), "--model", str(tiny_weights))
+    status, output, _ = run(*arguments)
     assert status == 0
     assert "minterpolate" in output
     assert (tmp_path / "in-score" / "worst-1.png").exists()
-    status, _, errors = run(*words)
+    status, _, errors = run(*arguments)
     assert (status, "has scores: name another folder, or give --overwrite" in errors) == (1, True)
-    assert run(*words, "--overwrite", "--no-minterpolate")[0] == 0
+    assert run(*arguments, "--overwrite", "--no-minterpolate")[0] == 0
 
 
-def test_the_result_of_the_current_folder_lies_beside_it(
+def test_the_result_of_the_current_folder_is_written_next_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "frames" / "inner").mkdir(parents=True)
@@ -71,8 +71,8 @@ def test_the_result_of_the_current_folder_lies_beside_it(
     context = typer.Context(typer.main.get_command(cli.app).commands["video"])
     request = read_video_options(context)
     for name, target in ((".", "frames/inner-x2"), ("..", "frames-x2")):  # folders of images
-        found = video_commands.default_target(Path(name), request)
-        assert found.resolve() == tmp_path / target
+        default = video_commands.default_target(Path(name), request)
+        assert default.resolve() == tmp_path / target
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_result_of_the_current_folder_lies_beside_it(
      ("film.mp4", "prores_ks", "film-x2.mov"), ("a.gif", "h264", "a-x2.mp4"),
      ("a/%d.png", "av1", "a-x2.mp4"), ("film.ts", "hevc", "film-x2.mp4")],
 )  # fmt: skip
-def test_a_result_without_a_name_is_called_after_its_source(
+def test_the_default_name_of_a_result_follows_its_source_and_codec(
     source: str, codec: str | None, target: str
 ) -> None:
     context = typer.Context(typer.main.get_command(cli.app).commands["video"])
@@ -96,7 +96,7 @@ def test_a_result_without_a_name_is_called_after_its_source(
     assert video_commands.default_target(Path(source), request) == Path(target)
 
 
-def test_a_result_of_a_codec_gets_a_container_that_holds_it(
+def test_the_default_container_supports_the_codec(
     run: Callable, render_video: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
     source = render_video(frames=3)
@@ -105,27 +105,30 @@ def test_a_result_of_a_codec_gets_a_container_that_holds_it(
         assert (tmp_path / name).exists()
 
 
-def test_a_finished_result_is_done(
+def test_a_complete_result_is_not_rendered_again(
     run: Callable, render_video: Callable[..., Path], tiny_weights: Path
 ) -> None:
     source = render_video(frames=3)
-    words = ["video", source, source.with_name("o.mp4"), "--model", tiny_weights]
-    assert run(*words, "--report", source.with_name("r.json"))[0] == 0
+    arguments = ["video", source, source.with_name("o.mp4"), "--model", tiny_weights]
+    assert run(*arguments, "--report", source.with_name("r.json"))[0] == 0
     report = source.with_name("r.json").read_text()
-    facts = json.loads(report)
-    assert [Path(facts[name]).name for name in ("source", "result")] == [source.name, "o.mp4"]
-    assert facts["options"]["model"] == str(tiny_weights)
-    assert facts["midframe"] == midframe.__version__
-    status, output, _ = run(*words, "--resume", "--report", source.with_name("r.json"))
+    report_values = json.loads(report)
+    assert [Path(report_values[name]).name for name in ("source", "result")] == [
+        source.name,
+        "o.mp4",
+    ]
+    assert report_values["options"]["model"] == str(tiny_weights)
+    assert report_values["midframe"] == midframe.__version__
+    status, output, _ = run(*arguments, "--resume", "--report", source.with_name("r.json"))
     assert (
         status,
         output.endswith("o.mp4 is already complete: it was made with the same options\n"),
     ) == (0, True)
     assert source.with_name("r.json").read_text() == report
-    assert run(*words, "--resume", "--factor", 3)[0] == 1
+    assert run(*arguments, "--resume", "--factor", 3)[0] == 1
 
 
-def test_a_report_is_written_with_the_problems_of_a_result(
+def test_problems_of_a_result_are_written_to_the_report(
     run: Callable,
     render_video: Callable[..., Path],
     tmp_path: Path,
@@ -141,14 +144,14 @@ def test_a_report_is_written_with_the_problems_of_a_result(
     assert run("video", tmp_path / "in.mp4", "--report", tmp_path / "r.json")[0] == 1
 
 
-def test_a_result_without_an_ending_is_refused(
+def test_a_result_without_a_suffix_is_refused(
     run: Callable, render_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     status, _, errors = run("video", render_video(frames=2), tmp_path / "x3")
     assert (status, "x3.mp4, or images as in" in errors) == (1, True)
 
 
-def test_a_folder_without_images_is_no_result_of_a_video(
+def test_an_existing_folder_without_images_is_refused_as_the_result_of_a_video(
     run: Callable, render_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "results").mkdir()
@@ -160,7 +163,7 @@ def test_a_folder_without_images_is_no_result_of_a_video(
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_quiet_omits_the_summary_of_a_pipe_too(
+def test_quiet_drops_the_summary_of_a_pipe_too(
     quiet: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(out, "quiet", quiet)

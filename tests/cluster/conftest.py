@@ -1,4 +1,4 @@
-"""A Ray cluster of three machines on this one, and a storage like that of Amazon S3."""
+"""A Ray cluster of three machines, simulated on this one, and an S3 server."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGIO
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
-    """The address of a bucket of a local server; the environment names the server."""
+    """Start a local S3 server, set its address in the environment and return that of a bucket."""
     moto = pytest.importorskip("moto.server")
     pytest.importorskip("s3fs")
     server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -30,21 +30,21 @@ def s3() -> Iterator[str]:
             patch.setenv(name, value)
         import s3fs
 
-        s3fs.S3FileSystem().mkdir("films")
-        yield "s3://films"
+        s3fs.S3FileSystem().mkdir("videos")
+        yield "s3://videos"
     server.stop()
 
 
 @pytest.fixture(scope="session")
 def machines(s3: str) -> Iterator[Any]:
-    """A connected cluster: a head without cores, and two machines of two cores each."""
+    """Connect to a cluster: a head without cores, and two machines of two cores each."""
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_worker_niceness", "0")  # or workers wait for all other tests
+        patch.setenv("RAY_worker_niceness", "0")  # or other tests starve the workers
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             for _ in range(2):
@@ -66,7 +66,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pool(machines: Any, weights: Path) -> Iterator[Any]:
-    """Two workers, which all tests share."""
+    """Start two workers, which all tests share."""
     from midframe.cluster.connection import WorkerAllocation
     from midframe.cluster.pool import Pool
 
@@ -77,19 +77,19 @@ def pool(machines: Any, weights: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A film of six segments, in a folder of its own."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Render a video of six segments in a folder of its own."""
     return render_scenes(tmp_path_factory.mktemp("in") / "a.mp4", scenes=6)
 
 
 @pytest.fixture(scope="session")
-def expected(film: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The result of one machine."""
+def expected(source: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Interpolate the video on one machine, as a reference."""
     path = tmp_path_factory.mktemp("alone") / "a.mp4"
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as those of the workers
+    torch.set_num_threads(1)  # as in the workers
     try:
-        report = convert_video(film, path, InterpolationOptions(str(weights)), OPTIONS)
+        report = convert_video(source, path, InterpolationOptions(str(weights)), OPTIONS)
     finally:
         torch.set_num_threads(threads)
     assert not report.problems

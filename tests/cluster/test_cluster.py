@@ -1,4 +1,4 @@
-"""Films on a real Ray cluster of three machines, which are processes here."""
+"""Videos on a real Ray cluster of three machines, which are processes here."""
 
 import json
 import os
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 
 def run_batch(pool: Any, folder: object, out: object) -> list[BatchVideoResult]:
-    """Interpolate the films of a folder on a cluster."""
+    """Interpolate the videos of a folder on a cluster."""
     batch = ClusterBatch(str(folder), str(out), pool, InterpolationOptions(), OPTIONS)
     try:
         return list(batch.run(batch.find_videos(lambda path: path.suffix)))
@@ -46,19 +46,19 @@ def check_equal(first: Path, second: Path) -> None:
 
 
 def rendering_processes() -> list[int]:
-    """The ids of the worker processes that render, by the titles that Ray gives them."""
-    found = []
+    """Return the ids of the worker processes that render, by the titles that Ray gives them."""
+    processes = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if b"ray::Worker.render" in path.read_bytes():
-                found.append(int(path.parent.name))
+                processes.append(int(path.parent.name))
         except OSError:
             continue  # it has just ended
-    return found
+    return processes
 
 
 def machine_of(machines: Any, process: int) -> Any:
-    """The machine of a worker process: its parent is the process that stands for the machine."""
+    """Return the machine of a worker process: its parent is the raylet of the machine."""
     parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
     return next(
         each
@@ -68,64 +68,64 @@ def machine_of(machines: Any, process: int) -> Any:
 
 
 @contextmanager
-def in_mid_film(out: Path, strike: Callable[[int], None]) -> Iterator[None]:
+def during_rendering(out: Path, interfere: Callable[[int], None]) -> Iterator[None]:
     """Call a function with the id of a worker process that renders, once, as soon as the first
-    segment of a film in the block is finished."""
-    struck: list[bool] = []
+    segment of a video in the block is finished."""
+    calls: list[bool] = []
 
     def watch() -> None:
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not struck:
+        while time.monotonic() < deadline and not calls:
             if any(out.rglob(f"*{SUFFIX}")) and (rendering := rendering_processes()):
-                strike(rendering[0])
-                struck.append(True)
+                interfere(rendering[0])
+                calls.append(True)
             time.sleep(0.01)
 
     thread = Thread(target=watch)
     thread.start()
     yield
     thread.join()
-    assert struck
+    assert calls
 
 
-def test_the_command_spreads_films_and_reports_as_on_one_machine(
-    run: Run, pool: Any, film: Path, expected: Path, weights: Path, tmp_path: Path
+def test_a_batch_on_a_cluster_gives_the_result_of_one_machine(
+    run: Run, pool: Any, source: Path, expected: Path, weights: Path, tmp_path: Path
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     (folder / "sub").mkdir(parents=True)
-    (folder / "sub" / "a.mp4").symlink_to(film)
+    (folder / "sub" / "a.mp4").symlink_to(source)
     (folder / "bad.mp4").write_text("no video")
-    words = ["--model", weights, "--encoder-option", "x264-params=mbtree=0", "--ray-cores", 1]
-    status, shown, errors = run("batch", folder, out, *words, "--ray", "auto")
-    assert (status, sorted(shown.splitlines()[-1].split(", "))) == (1, ["1 done", "1 failed"])
+    arguments = ["--model", weights, "--encoder-option", "x264-params=mbtree=0", "--ray-cores", 1]
+    status, output, errors = run("batch", folder, out, *arguments, "--ray", "auto")
+    assert (status, sorted(output.splitlines()[-1].split(", "))) == (1, ["1 done", "1 failed"])
     assert "bad.mp4 cannot be opened as a video" in errors
     check_equal(out / "sub" / "a.mp4", expected)
     record = json.loads((out / ".midframe" / "sub" / "a.mp4.json").read_text())
     assert (record["report"]["frames_in"], record["report"]["frames_out"]) == (192, 384)
     assert record["report"]["problems"] == []
-    left = {path.name for path in (out / ".midframe").rglob("*") if path.is_file()}
-    assert left == {"a.mp4.json"}
+    remaining = {path.name for path in (out / ".midframe").rglob("*") if path.is_file()}
+    assert remaining == {"a.mp4.json"}
 
 
-def test_a_finished_film_is_not_rendered_again(
-    pool: Any, film: Path, expected: Path, tmp_path: Path
+def test_a_finished_video_is_not_rendered_again(
+    pool: Any, source: Path, expected: Path, tmp_path: Path
 ) -> None:
-    assert [each.status for each in run_batch(pool, film.parent, tmp_path)] == ["done"]
+    assert [each.status for each in run_batch(pool, source.parent, tmp_path)] == ["done"]
     check_equal(tmp_path / "a.mp4", expected)
-    assert [each.status for each in run_batch(pool, film.parent, tmp_path)] == ["already done"]
+    assert [each.status for each in run_batch(pool, source.parent, tmp_path)] == ["already done"]
 
 
 def test_a_killed_worker_loses_only_its_segment(
-    pool: Any, film: Path, expected: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    pool: Any, source: Path, expected: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with in_mid_film(tmp_path, lambda process: os.kill(process, signal.SIGKILL)):
-        results = run_batch(pool, film.parent, tmp_path)
+    with during_rendering(tmp_path, lambda process: os.kill(process, signal.SIGKILL)):
+        results = run_batch(pool, source.parent, tmp_path)
     assert [each.status for each in results] == ["done"], results
     assert caplog.text.count("a worker was lost") == 1
     check_equal(tmp_path / "a.mp4", expected)
 
 
-def test_workers_that_cannot_begin_are_reported(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_cannot_start_are_reported(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(Worker):
         def __init__(self, *_: object) -> None:
             raise ImportError("there is no midframe on this machine")
@@ -137,14 +137,16 @@ def test_workers_that_cannot_begin_are_reported(pool: Any, monkeypatch: pytest.M
     broken.close()
 
 
-def test_films_need_no_object_store(pool: Any, film: Path, expected: Path, tmp_path: Path) -> None:
+def test_rendering_puts_nothing_into_the_object_store(
+    pool: Any, source: Path, expected: Path, tmp_path: Path
+) -> None:
     import ray
 
     empty = created_bytes()
     full = [ray.put(np.zeros(2**20, np.uint8)) for _ in range(100)]
     before = created_bytes()
     assert before > empty
-    results = run_batch(pool, film.parent, tmp_path)
+    results = run_batch(pool, source.parent, tmp_path)
     assert [each.status for each in results] == ["done"], results
     check_equal(tmp_path / "a.mp4", expected)
     assert created_bytes() == before
@@ -152,7 +154,7 @@ def test_films_need_no_object_store(pool: Any, film: Path, expected: Path, tmp_p
 
 
 def created_bytes() -> int:
-    """Bytes of all objects that the object stores of the cluster have ever held."""
+    """Return the bytes of all objects ever created in the object stores of the cluster."""
     import ray
     from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 
@@ -163,24 +165,24 @@ def created_bytes() -> int:
     return int(reply.store_stats.cumulative_created_bytes)
 
 
-def test_films_of_a_storage_are_read_and_written_there(
-    pool: Any, s3: str, film: Path, expected: Path, tmp_path: Path
+def test_videos_of_an_s3_storage_are_read_and_written_there(
+    pool: Any, s3: str, source: Path, expected: Path, tmp_path: Path
 ) -> None:
     import s3fs
 
     system = s3fs.S3FileSystem(use_listings_cache=False)
-    system.put_file(str(film), "films/in/sub/a.mp4")
-    system.pipe_file("films/in/bad.mp4", b"no video")
+    system.put_file(str(source), "videos/in/sub/a.mp4")
+    system.pipe_file("videos/in/bad.mp4", b"no video")
     results = run_batch(pool, f"{s3}/in", f"{s3}/out")
     assert {each.video.name: each.status for each in results} == {
         "bad.mp4": "failed",
         "sub/a.mp4": "done",
     }, results
-    assert sorted(system.find("films/out")) == [
-        "films/out/.midframe/sub/a.mp4.json",
-        "films/out/sub/a.mp4",
+    assert sorted(system.find("videos/out")) == [
+        "videos/out/.midframe/sub/a.mp4.json",
+        "videos/out/sub/a.mp4",
     ]
-    system.get_file("films/out/sub/a.mp4", str(tmp_path / "a.mp4"))
+    system.get_file("videos/out/sub/a.mp4", str(tmp_path / "a.mp4"))
     check_equal(tmp_path / "a.mp4", expected)
     again = run_batch(pool, f"{s3}/in/", f"{s3}/out/")
     assert {each.video.name: each.status for each in again} == {
@@ -192,7 +194,7 @@ def test_films_of_a_storage_are_read_and_written_there(
 def test_a_machine_that_is_removed_loses_only_its_segment(
     pool: Any,
     machines: Any,
-    film: Path,
+    source: Path,
     expected: Path,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -200,8 +202,8 @@ def test_a_machine_that_is_removed_loses_only_its_segment(
     def remove(process: int) -> None:
         machines.remove_node(machine_of(machines, process), allow_graceful=False)
 
-    with in_mid_film(tmp_path, remove):
-        results = run_batch(pool, film.parent, tmp_path)
+    with during_rendering(tmp_path, remove):
+        results = run_batch(pool, source.parent, tmp_path)
     add_machine(machines)
     assert [each.status for each in results] == ["done"], results
     assert "a worker was lost" in caplog.text

@@ -1,4 +1,4 @@
-"""Folders and addresses alike: each test runs on a local folder and on a server like that of S3."""
+"""Storage: each test runs on a local folder and on an S3 server."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     return Storage(f"{request.getfixturevalue('s3')}/{name}/")
 
 
-def test_files_go_there_and_back(storage: Storage, tmp_path: Path) -> None:
+def test_files_are_uploaded_listed_and_downloaded(storage: Storage, tmp_path: Path) -> None:
     storage.create()
     assert storage.list() == []
     path = tmp_path / "in.bin"
@@ -44,7 +44,7 @@ def test_files_go_there_and_back(storage: Storage, tmp_path: Path) -> None:
     storage.remove()
 
 
-def test_what_is_not_there_is_reported_with_its_name(storage: Storage, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_by_name(storage: Storage, tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"d\.bin cannot be read or written"):
         storage.download("d.bin", tmp_path / "d.bin")
     assert not list(tmp_path.glob("**/*.bin"))
@@ -55,7 +55,7 @@ def test_an_unknown_protocol_is_reported() -> None:
         Storage("nosuch://bucket")
 
 
-def test_addresses_are_told_from_folders() -> None:
-    assert is_address("s3://films/in")
-    assert not is_address("file:///films")
-    assert not is_address("films/in")
+def test_addresses_are_distinguished_from_folders() -> None:
+    assert is_address("s3://videos/in")
+    assert not is_address("file:///videos")
+    assert not is_address("videos/in")

@@ -17,13 +17,13 @@ from midframe.errors import ClusterError
         ([{"CPU": 16.0, "GPU": 4.0}], 8, WorkerAllocation(2, 8, 1)),
     ],
 )
-def test_there_is_a_worker_for_each_card_or_for_every_few_cores(
+def test_each_gpu_or_group_of_cores_gets_a_worker(
     machines: list[dict[str, float]], cores: int | None, expected: WorkerAllocation
 ) -> None:
     assert divide_machines(machines, cores) == expected
 
 
-def test_machines_without_room_for_a_worker_are_refused() -> None:
+def test_machines_with_too_few_cores_for_a_worker_are_refused() -> None:
     with pytest.raises(ClusterError, match="no machine of the cluster has 8 cores"):
         divide_machines([{"CPU": 4.0}], 8)
 

@@ -17,7 +17,7 @@ Run = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.slow
 
 
-def test_tasks_return_results_raise_errors_and_survive_their_process(
+def test_tasks_return_results_raise_errors_and_are_retried_in_a_new_process(
     machines: Any, tmp_path: Path
 ) -> None:
     ended = tmp_path / "ended"
@@ -40,19 +40,19 @@ def test_tasks_return_results_raise_errors_and_survive_their_process(
     executor.shutdown(cancel_futures=True)
 
 
-def test_a_dataset_equals_that_of_one_machine(
+def test_a_dataset_created_on_a_cluster_equals_that_of_one_machine(
     run: Run, machines: Any, render_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
     for name in ("clips/a.mp4", "clips/b.mp4"):
         render_video(name, frames=16, size=(96, 128), sound=False)
-    words = ["--size", 48, "--per-clip", 8]
+    arguments = ["--size", 48, "--per-clip", 8]
     status, _, errors = run(
-        "dataset", "create", clips, tmp_path / "spread", *words, "--ray", "auto"
+        "dataset", "create", clips, tmp_path / "spread", *arguments, "--ray", "auto"
     )
     assert status == 0, errors
-    assert run("dataset", "create", clips, tmp_path / "alone", *words, "--workers", 1)[0] == 0
+    assert run("dataset", "create", clips, tmp_path / "alone", *arguments, "--workers", 1)[0] == 0
     spread, alone = (
         {
             path.relative_to(folder): path.read_bytes()

@@ -1,4 +1,4 @@
-"""The queue before the workers; lost workers on a real cluster are in test_cluster.py."""
+"""The queue of the worker pool; test_cluster.py tests lost workers on a real cluster."""
 
 from concurrent.futures import Future
 from queue import Queue
@@ -19,7 +19,7 @@ from midframe.options import InterpolationOptions, VideoOptions
 from midframe.video.pieces import EncoderState, Piece
 
 
-def test_a_piece_that_ends_every_worker_fails_in_the_end() -> None:
+def test_a_piece_that_crashes_every_worker_finally_fails() -> None:
     pool: Any = Pool.__new__(Pool)
     pool._calls, pool._closed = Queue(), Event()
     piece = Piece(range(1), EncoderState(1, b""), {})
@@ -42,15 +42,15 @@ def pool_without_workers(size: int) -> Any:
     return pool
 
 
-def test_a_worker_that_cannot_load_the_network_leaves_the_work_to_the_others() -> None:
+def test_the_pool_works_if_one_worker_cannot_load_the_network() -> None:
     pool = pool_without_workers(2)
     pool._refuse(ClusterError("weights are missing"))
-    found = ReportedNetwork("1a", None, InterpolationOptions())
-    assert pool._accept(found)
-    assert pool.network_properties() == found
+    properties = ReportedNetwork("1a", None, InterpolationOptions())
+    assert pool._accept(properties)
+    assert pool.network_properties() == properties
 
 
-def test_the_network_is_refused_if_no_worker_can_load_it() -> None:
+def test_the_pool_fails_if_no_worker_can_load_the_network() -> None:
     pool = pool_without_workers(2)
     for _ in range(2):
         pool._refuse(ClusterError("weights are missing"))

@@ -29,7 +29,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 
 @pytest.fixture
 def job(tmp_path: Path) -> PieceJob:
-    """The three segments of a film; the store is an empty folder."""
+    """A job of the three segments of a video; the store is an empty folder."""
     source = render_scenes(tmp_path / "in.mp4", scenes=3, size=(32, 48), sound=False)
     target = VideoFileTarget(tmp_path / "out.mkv", EncodingOptions("ffv1"))
     options = VideoOptions(encoding=target.options)

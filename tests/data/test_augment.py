@@ -19,39 +19,41 @@ def test_the_same_random_state_gives_the_same_crop() -> None:
     assert not np.array_equal(crops[0], augment(frames, np.random.default_rng(6), 64, 8))
 
 
-def test_opposite_shifts_leave_the_middle_frame_between_the_others() -> None:
-    still = np.stack([noise()[:120, :120]] * 3)
-    seen = set()
+def test_shifts_of_the_outer_frames_are_opposite() -> None:
+    static = np.stack([noise()[:120, :120]] * 3)
+    shifts = set()
     for seed in range(40):
-        crop = augment(still, np.random.default_rng(seed), 64, 8)
-        guide = estimate_flow_labels(crop)
-        there, back = (np.median(guide.flows[index], axis=(1, 2)) for index in (0, 1))
-        assert np.allclose(there, -back, atol=0.6), seed
-        seen.add(tuple(np.rint(there).astype(int)))
-    assert len(seen) > 8
-    assert (0, 0) in seen
+        crop = augment(static, np.random.default_rng(seed), 64, 8)
+        labels = estimate_flow_labels(crop)
+        forward, backward = (np.median(labels.flows[index], axis=(1, 2)) for index in (0, 1))
+        assert np.allclose(forward, -backward, atol=0.6), seed
+        shifts.add(tuple(np.rint(forward).astype(int)))
+    assert len(shifts) > 8
+    assert (0, 0) in shifts
 
 
 @pytest.mark.parametrize("time", [Fraction(1, 4), Fraction(2, 3), Fraction(1, 6)])
-def test_shifts_keep_to_the_time_of_the_frame_between(time: Fraction) -> None:
-    still = np.stack([noise()[:120, :120]] * 3)
-    seen = set()
+def test_shifts_are_proportional_to_the_time_of_the_middle_frame(time: Fraction) -> None:
+    static = np.stack([noise()[:120, :120]] * 3)
+    shifts = set()
     for seed in range(30):
-        guide = estimate_flow_labels(augment(still, np.random.default_rng(seed), 80, 3, time=time))
-        there, back = (np.median(guide.flows[index], axis=(1, 2)) for index in (0, 1))
-        assert np.allclose(there * float(1 - time), -back * float(time), atol=0.5), seed
-        seen.add(tuple(np.rint(there - back).astype(int)))
-    assert len(seen) > 4
+        labels = estimate_flow_labels(
+            augment(static, np.random.default_rng(seed), 80, 3, time=time)
+        )
+        forward, backward = (np.median(labels.flows[index], axis=(1, 2)) for index in (0, 1))
+        assert np.allclose(forward * float(1 - time), -backward * float(time), atol=0.5), seed
+        shifts.add(tuple(np.rint(forward - backward).astype(int)))
+    assert len(shifts) > 4
 
 
-def test_every_flip_and_turn_occurs() -> None:
+def test_all_flips_and_rotations_occur() -> None:
     frames = np.stack([np.full((32, 32, 3), 20 * index, np.uint8) for index in range(3)])
     frames[:, :16, :16] += 100
     crops = {augment(frames, np.random.default_rng(seed), 32, 0).tobytes() for seed in range(200)}
-    assert len(crops) == 4  # a bright corner in four places
+    assert len(crops) == 4  # the bright corner is in one of four places
 
 
-def test_flow_labels_have_high_confidence_where_they_explain_the_frame() -> None:
+def test_flow_labels_have_high_confidence_where_they_match_the_frame() -> None:
     frames = np.stack(moving(4))
     good = estimate_flow_labels(frames)
     frames[2] = 255 - frames[2]
@@ -61,7 +63,7 @@ def test_flow_labels_have_high_confidence_where_they_explain_the_frame() -> None
     assert json.dumps(good.flows.shape) == "[2, 2, 120, 120]"
 
 
-def test_colours_change_places_together() -> None:
+def test_channels_are_shuffled_alike_in_all_frames() -> None:
     frames = np.zeros((3, 32, 32, 3), np.uint8) + np.array([10, 20, 30], np.uint8)
     crops = [
         augment(frames, np.random.default_rng(seed), 32, 0, shuffle_channels=1.0)
@@ -72,12 +74,12 @@ def test_colours_change_places_together() -> None:
 
 
 @pytest.mark.parametrize("time", [Fraction(1, 2), Fraction(1, 4)])
-def test_fades_are_even_over_time_and_change_the_brightness(time: Fraction) -> None:
-    still = np.stack([noise()[:32, :32]] * 3)
+def test_fades_are_linear_in_time_and_change_the_brightness(time: Fraction) -> None:
+    static = np.stack([noise()[:32, :32]] * 3)
     steps = []
     for seed in range(60):
         first, between, second = augment(
-            still, np.random.default_rng(seed), 32, 0, fades=1.0, time=time
+            static, np.random.default_rng(seed), 32, 0, fades=1.0, time=time
         ).astype(float)
         assert np.abs(between - (first + float(time) * (second - first))).max() <= 1.0, (
             seed

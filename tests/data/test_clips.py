@@ -9,7 +9,7 @@ from midframe.data.clips import read_clip
 from midframe.errors import VideoError
 
 
-def test_frames_are_upright_and_downscaled(render_video: Callable[..., Path]) -> None:
+def test_frames_are_rotated_upright_and_downscaled(render_video: Callable[..., Path]) -> None:
     clip = render_video(frames=4, size=(64, 96), rotation=90)
     assert {frame.image.shape for frame in read_clip(clip, 720)} == {(96, 64, 3)}
     small = [frame.image for frame in read_clip(clip, 32)]
@@ -19,12 +19,12 @@ def test_frames_are_upright_and_downscaled(render_video: Callable[..., Path]) ->
     assert np.abs(small[0] - expected).mean() < 4
 
 
-def test_cuts_are_marked(render_video: Callable[..., Path]) -> None:
+def test_the_first_frame_after_a_cut_is_marked(render_video: Callable[..., Path]) -> None:
     clip = render_video(frames=12, cut_at=5, sound=False)
     assert [frame.begins_scene for frame in read_clip(clip, 720)].index(True) == 5
 
 
-def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
+def test_a_text_file_raises_a_video_error(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_text("text")
     with pytest.raises(VideoError):
         next(read_clip(tmp_path / "clip.mp4", 720))

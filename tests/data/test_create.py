@@ -36,14 +36,14 @@ def clips(render_video: Callable[..., Path], tmp_path: Path) -> Path:
     folder = tmp_path / "clips"
     folder.mkdir()
     for index in range(3):
-        made = render_video(
+        clip = render_video(
             f"clip{index}.mp4",
             frames=16,
             size=(96, 128),
             sound=False,
             cut_at=8 if index == 1 else None,
         )
-        made.rename(folder / made.name)
+        clip.rename(folder / clip.name)
     (folder / "broken.mp4").write_text("no video")
     return folder
 
@@ -57,11 +57,11 @@ def contents(dataset: Path) -> dict[str, bytes]:
 
 
 def test_a_dataset_is_created_resumed_and_shown(clips: Path, tmp_path: Path) -> None:
-    dataset, told = tmp_path / "set", []
+    dataset, events = tmp_path / "set", []
     report = create_dataset(
-        clips, dataset, SMALL, workers=1, progress=lambda *state: told.append(state)
+        clips, dataset, SMALL, workers=1, progress=lambda *state: events.append(state)
     )
-    assert sorted(done for done, _, _ in told) == [1, 2, 3, 4]
+    assert sorted(done for done, _, _ in events) == [1, 2, 3, 4]
     assert report["samples"]["train"] > 10
     assert report["samples"]["validation"] > 5
     splits = {file["file"]: file["split"] for file in report["files"]}
@@ -72,33 +72,35 @@ def test_a_dataset_is_created_resumed_and_shown(clips: Path, tmp_path: Path) -> 
     assert shards.read_frames(0).shape == (3, 48, 48, 3)
     assert shards.read_metadata(0)["file"] in splits
 
-    whole = contents(dataset)
+    expected = contents(dataset)
     next((dataset / "files").glob("clip1*")).unlink()
-    told.clear()
-    create_dataset(clips, dataset, SMALL, workers=1, progress=lambda *state: told.append(state))
-    assert [name for _, _, name in told] == ["clip1.mp4"]
-    assert contents(dataset) == whole, "a resumed dataset equals one made in one go"
+    events.clear()
+    create_dataset(clips, dataset, SMALL, workers=1, progress=lambda *state: events.append(state))
+    assert [name for _, _, name in events] == ["clip1.mp4"]
+    assert contents(dataset) == expected, (
+        "a resumed dataset equals one created without interruption"
+    )
 
     assert read_report(dataset) == report
     assert draw_motion(dataset, report).stat().st_size > 1000
     assert cv2.imread(str(make_contact_sheet(dataset))).shape[1] > 100
 
 
-def test_other_settings_are_refused(clips: Path, tmp_path: Path) -> None:
+def test_resuming_with_other_settings_is_refused(clips: Path, tmp_path: Path) -> None:
     create_dataset(clips, tmp_path / "set", SMALL, workers=1)
     with pytest.raises(DatasetError, match="other settings"):
         create_dataset(clips, tmp_path / "set", CreateConfig(seed=1), workers=1)
 
 
 def use_old_names(dataset: Path) -> None:
-    """Rename folders, settings and metadata to what older versions wrote."""
-    for old, present in FOLDERS.items():
-        (dataset / present).rename(dataset / old)
-    old_names = {present: old for old, present in CONFIG_FIELDS.items()}
+    """Rename folders, settings and metadata to the names of older versions."""
+    for old, new in FOLDERS.items():
+        (dataset / new).rename(dataset / old)
+    old_names = {new: old for old, new in CONFIG_FIELDS.items()}
     settings = json.loads((dataset / "dataset.json").read_text())
     for table in (settings, settings["synthetic_motion"]):
-        for present in old_names.keys() & table.keys():
-            table[old_names[present]] = table.pop(present)
+        for new in old_names.keys() & table.keys():
+            table[old_names[new]] = table.pop(new)
     (dataset / "dataset.json").write_text(json.dumps(settings))
     for path in [*(dataset / "files").iterdir(), dataset / "report.json"]:
         text = path.read_text().replace('"split":', '"part":')
@@ -142,7 +144,7 @@ def test_a_dataset_without_validation_is_reported(
         assert caplog.text.count("has no samples for validation") == 1
 
 
-def test_folders_without_videos_are_errors(tmp_path: Path) -> None:
+def test_folders_without_videos_raise_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="contains no videos"):
         find_videos(tmp_path)
     with pytest.raises(DatasetError, match="does not exist"):
@@ -152,25 +154,25 @@ def test_folders_without_videos_are_errors(tmp_path: Path) -> None:
         create_dataset(tmp_path, tmp_path / "set", SMALL, workers=1)
 
 
-def test_photographs_join_the_training_part(clips: Path, tmp_path: Path) -> None:
+def test_photographs_are_rendered_to_synthetic_samples(clips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()
     cv2.imwrite(str(folder / "a.png"), noise(400, 400))
-    (folder / "b.jpg").write_text("no picture")
+    (folder / "b.jpg").write_text("no image")
     config = replace(SMALL, per_photograph=5)
     report = create_dataset(clips, tmp_path / "set", config, photographs=folder, workers=1)
-    found = {file["file"]: file for file in report["files"]}
-    assert 0 < found["a.png"]["samples"] <= 5
-    assert (found["b.jpg"]["samples"], found["b.jpg"]["error"]) == (0, "cannot be read")
+    files = {file["file"]: file for file in report["files"]}
+    assert 0 < files["a.png"]["samples"] <= 5
+    assert (files["b.jpg"]["samples"], files["b.jpg"]["error"]) == (0, "cannot be read")
     assert (
         len(Shards(list((tmp_path / "set" / "synthetic").glob("a-*.tar"))))
-        == found["a.png"]["samples"]
+        == files["a.png"]["samples"]
     )
     with pytest.raises(DatasetError, match="contains no photographs"):
         create_dataset(clips, tmp_path / "set", config, photographs=clips, workers=1)
 
 
-def test_drawings_join_the_training_part(clips: Path, tmp_path: Path) -> None:
+def test_drawings_are_rendered_to_synthetic_samples(clips: Path, tmp_path: Path) -> None:
     config = replace(SMALL, per_photograph=4)
     report = create_dataset(clips, tmp_path / "set", config, drawings=2, workers=1)
     drawn = [file for file in report["files"] if file["file"].startswith("drawings")]
@@ -183,7 +185,9 @@ def test_drawings_join_the_training_part(clips: Path, tmp_path: Path) -> None:
     assert not any(np.array_equal(one, other) for one, other in itertools.pairwise(shards))
 
 
-def test_equal_names_in_two_folders_are_two_clips(clips: Path, tmp_path: Path) -> None:
+def test_clips_with_equal_names_in_two_folders_are_distinguished(
+    clips: Path, tmp_path: Path
+) -> None:
     for folder in ("a", "b"):
         (clips / folder).mkdir()
         (clips / "clip0.mp4").rename(clips / folder / "same.mp4")
@@ -197,7 +201,7 @@ def test_equal_names_in_two_folders_are_two_clips(clips: Path, tmp_path: Path) -
     assert make_key("a/same.mp4") != make_key("b/same.mp4")
 
 
-def test_a_clip_that_is_too_small_and_one_with_a_long_name_are_reported_and_kept(
+def test_a_clip_that_is_too_small_is_reported_and_one_with_a_long_name_is_kept(
     render_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "clips").mkdir()
@@ -205,12 +209,12 @@ def test_a_clip_that_is_too_small_and_one_with_a_long_name_are_reported_and_kept
     for name, size in zip(names, ((32, 64), (96, 128)), strict=True):
         render_video(frames=16, size=size, sound=False).rename(tmp_path / "clips" / name)
     report = create_dataset(tmp_path / "clips", tmp_path / "set", SMALL, workers=1)
-    found = {file["file"]: file for file in report["files"]}
-    assert found[names[0]]["error"] == "64x32 pixels: smaller than a sample (48)"
-    assert found[names[1]]["samples"] > 0
+    files = {file["file"]: file for file in report["files"]}
+    assert files[names[0]]["error"] == "64x32 pixels: smaller than a sample (48)"
+    assert files[names[1]]["samples"] > 0
 
 
-def test_licences_are_carried_into_shards_and_report(
+def test_licences_are_stored_in_shards_and_attribution(
     clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     listed = tmp_path / "sources.csv"
@@ -220,8 +224,8 @@ def test_licences_are_carried_into_shards_and_report(
     ]
     listed.write_text("\n".join(["file,licence,attribution", *rows]))
     report = create_dataset(clips, tmp_path / "set", SMALL, sources=[listed], workers=1)
-    parts = {file["file"]: file["split"] for file in report["files"]}
-    assert parts["clip0.mp4"] == parts["clip1.mp4"]
+    splits = {file["file"]: file["split"] for file in report["files"]}
+    assert splits["clip0.mp4"] == splits["clip1.mp4"]
     shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
     licences = {
         (metadata["file"], metadata["licence"])
@@ -238,52 +242,51 @@ def test_licences_are_carried_into_shards_and_report(
         create_dataset(clips, tmp_path / "other", SMALL, sources=[listed], workers=1)
 
 
-def test_fast_motion_is_kept_at_a_smaller_scale(
+def test_clips_with_fast_motion_are_downscaled(
     render_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     selection = Selection(size=48, max_motion=6.0)
     config = replace(
         SMALL, selection=selection, strides=(2,), scales=(1.0, 0.5), validation_fraction=0.0
     )
-    made = render_video("clip.mp4", frames=16, size=(120, 200), sound=False)
-    create_dataset(made, tmp_path / "set", config, workers=1)
+    clip = render_video("clip.mp4", frames=16, size=(120, 200), sound=False)
+    create_dataset(clip, tmp_path / "set", config, workers=1)
     shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
-    found = [shards.read_metadata(index) for index in range(len(shards))]
-    assert {metadata["scale"] for metadata in found} == {0.5}
-    assert all(3 < metadata["motion"] <= 6 for metadata in found)
+    samples = [shards.read_metadata(index) for index in range(len(shards))]
+    assert {metadata["scale"] for metadata in samples} == {0.5}
+    assert all(3 < metadata["motion"] <= 6 for metadata in samples)
 
 
-def test_a_full_disk_ends_with_one_error(
+def test_a_full_disk_raises_one_error_and_the_command_can_be_repeated(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Written for real on a file system of 300 KB where that can be had; here the shard's folder is
-    no folder."""
+    """A folder in place of the shard's temporary file simulates the full disk."""
     create_dataset(clips, tmp_path / "set", SMALL, workers=1)
-    whole = contents(tmp_path / "set")
+    expected = contents(tmp_path / "set")
     for path in (tmp_path / "set").rglob("clip1*"):
         path.unlink()
-    part = "train" if any(name.startswith("train/clip1") for name in whole) else "validation"
-    (tmp_path / "set" / part / f"{make_key('clip1.mp4')}.tar.part").mkdir()
+    split = "train" if any(name.startswith("train/clip1") for name in expected) else "validation"
+    (tmp_path / "set" / split / f"{make_key('clip1.mp4')}.tar.part").mkdir()
     with pytest.raises(
         DatasetError, match=r"cannot be written .*: free disk space and run the same command again"
     ):
         create_dataset(clips, tmp_path / "set", SMALL, workers=1)
-    (tmp_path / "set" / part / f"{make_key('clip1.mp4')}.tar.part").rmdir()
+    (tmp_path / "set" / split / f"{make_key('clip1.mp4')}.tar.part").rmdir()
     create_dataset(clips, tmp_path / "set", SMALL, workers=1)
-    assert contents(tmp_path / "set") == whole
+    assert contents(tmp_path / "set") == expected
 
 
-def test_still_and_flat_patches_are_taken_where_asked_for(
+def test_random_patches_may_be_static_or_flat(
     render_video: Callable[..., Path], tmp_path: Path
 ) -> None:
-    made = render_video("clip.mp4", frames=16, size=(96, 128), sound=False, cut_at=8)
+    clip = render_video("clip.mp4", frames=16, size=(96, 128), sound=False, cut_at=8)
     config = replace(
         SMALL,
         random_patches=5,
         validation_fraction=0.0,
         selection=replace(SMALL.selection, min_motion=1000.0),
     )
-    report = create_dataset(made, tmp_path / "set", config, workers=1)
+    report = create_dataset(clip, tmp_path / "set", config, workers=1)
     assert report["samples"]["train"] == 5
     shards = Shards(list((tmp_path / "set" / "train").glob("*.tar")))
     for metadata in map(shards.read_metadata, range(len(shards))):

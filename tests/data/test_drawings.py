@@ -8,19 +8,19 @@ from midframe.data.drawings import render_drawing
 from midframe.data.photographs import SyntheticMotion
 
 
-def test_drawings_are_static_without_motion_and_move_with_it() -> None:
-    still, moved = (
+def test_a_drawing_is_static_without_motion_and_moves_with_it() -> None:
+    static, moving = (
         render_drawing(np.random.default_rng(4), 96, 5, motion)
         for motion in (SyntheticMotion(max_shift=0, max_distortion=0), SyntheticMotion())
     )
-    assert still.shape == moved.shape == (5, 96, 96, 3)
-    assert (still == still[2]).all()
-    assert np.array_equal(moved[2], still[2])
-    steps = abs(np.diff(moved.astype(float), axis=0)).mean(axis=(1, 2, 3))
+    assert static.shape == moving.shape == (5, 96, 96, 3)
+    assert (static == static[2]).all()
+    assert np.array_equal(moving[2], static[2])
+    steps = abs(np.diff(moving.astype(float), axis=0)).mean(axis=(1, 2, 3))
     assert steps.min() > 1
 
 
-def test_layers_of_drawings_have_no_fringes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_edges_of_layers_have_no_colour_fringes(monkeypatch: pytest.MonkeyPatch) -> None:
     grey = (120, 130, 140, 255)
     monkeypatch.setattr(drawings, "_choose_palette", lambda rng: [grey] * 3)
     for seed in range(5):

@@ -1,4 +1,4 @@
-"""Sources of clips, and what is held out."""
+"""Choice of the sources whose clips are held out."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_all_clips_of_a_source_are_held_out_together() -> None:
     assert choose_held_out({"a": "x", "b": "x"}, CreateConfig()) == set()
 
 
-def test_what_is_held_out_can_be_named() -> None:
+def test_held_out_clips_can_be_chosen_by_name_or_source() -> None:
     clips = {"a/1.mp4": "Blender, Bunny", "a/2.mp4": "Blender, Sintel", "b/1.mp4": "me"}
     assert choose_held_out(clips, CreateConfig(hold_out=("Blender*",))) == {"a/1.mp4", "a/2.mp4"}
     assert choose_held_out(clips, CreateConfig(hold_out=("*/1.mp4",))) == {"a/1.mp4", "b/1.mp4"}

@@ -1,4 +1,4 @@
-"""Layouts of public benchmarks, by miniature copies."""
+"""Layouts of public benchmarks, as miniature copies."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +21,7 @@ def numbered(folder: Path, pattern: str, numbers: range) -> list[Path]:
     return [folder / pattern.format(number) for number in numbers]
 
 
-def test_scenes_behind_symbolic_links_are_found(tmp_path: Path) -> None:
+def test_a_linked_scene_is_found_once_despite_a_circular_link(tmp_path: Path) -> None:
     names = ("frame10.png", "frame10i11.png", "frame11.png")
     draw(*(tmp_path / "elsewhere" / "Army" / name for name in names))
     (tmp_path / "set").mkdir()
@@ -30,7 +30,7 @@ def test_scenes_behind_symbolic_links_are_found(tmp_path: Path) -> None:
     assert [scene.name for scene in find_scenes(tmp_path / "set")] == ["linked"]
 
 
-def test_middlebury(tmp_path: Path) -> None:
+def test_middlebury_scenes_are_found(tmp_path: Path) -> None:
     draw(*(tmp_path / "Urban2" / name for name in ("frame10.png", "frame10i11.png", "frame11.png")))
     draw(tmp_path / "Army" / "frame10i11.png")
     (scene,) = find_scenes(tmp_path)
@@ -41,14 +41,14 @@ def test_middlebury(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_can_be_named_by_a_text(tmp_path: Path) -> None:
+def test_the_folder_may_be_a_string(tmp_path: Path) -> None:
     draw(*(tmp_path / "Venus" / f"frame{name}.png" for name in ("10", "10i11", "11")))
     assert find_scenes(str(tmp_path)) == find_scenes(tmp_path)
     with pytest.raises(DatasetError, match="nowhere does not exist"):
         find_scenes("nowhere")
 
 
-def test_ucf101(tmp_path: Path) -> None:
+def test_ucf101_scenes_are_found(tmp_path: Path) -> None:
     for name in ("1", "2"):
         draw(
             *(
@@ -59,7 +59,7 @@ def test_ucf101(tmp_path: Path) -> None:
     assert [scene.second.name for scene in find_scenes(tmp_path)] == ["frame_02.png"] * 2
 
 
-def test_vimeo_triplets_are_those_of_the_list(tmp_path: Path) -> None:
+def test_vimeo_triplets_of_the_test_list_are_found(tmp_path: Path) -> None:
     for name in ("00001/0001", "00001/0002"):
         draw(*numbered(tmp_path / "sequences" / name, "im{}.png", range(1, 4)))
     assert len(find_scenes(tmp_path)) == 2
@@ -68,7 +68,7 @@ def test_vimeo_triplets_are_those_of_the_list(tmp_path: Path) -> None:
     assert scene.name == "sequences/00001/0002"
 
 
-def test_vimeo_septuplets_give_the_three_in_the_middle(tmp_path: Path) -> None:
+def test_a_vimeo_septuplet_gives_its_three_middle_frames(tmp_path: Path) -> None:
     draw(*numbered(tmp_path / "sequences" / "00001" / "0001", "im{}.png", range(1, 8)))
     (scene,) = find_scenes(tmp_path)
     assert [path.name for path in (scene.first, scene.middle, scene.second)] == [
@@ -80,12 +80,12 @@ def test_vimeo_septuplets_give_the_three_in_the_middle(tmp_path: Path) -> None:
 
 def test_snu_film_lists_are_groups(tmp_path: Path) -> None:
     draw(*numbered(tmp_path / "test" / "GOPRO_test" / "GOPR1", "{:06}.png", range(1, 8)))
-    where = "data/SNU-FILM/test/GOPRO_test/GOPR1"
+    folder = "data/SNU-FILM/test/GOPRO_test/GOPR1"
     (tmp_path / "test-easy.txt").write_text(
-        f"{where}/000001.png {where}/000002.png {where}/000003.png\n"
+        f"{folder}/000001.png {folder}/000002.png {folder}/000003.png\n"
     )
     (tmp_path / "test-hard.txt").write_text(
-        f"{where}/000001.png {where}/000004.png {where}/000007.png\n"
+        f"{folder}/000001.png {folder}/000004.png {folder}/000007.png\n"
     )
     scenes = find_scenes(tmp_path)
     assert [(scene.group, scene.name) for scene in scenes] == [
@@ -95,7 +95,7 @@ def test_snu_film_lists_are_groups(tmp_path: Path) -> None:
     assert find_scenes(tmp_path / "test-hard.txt") == scenes[1:]
 
 
-def test_xiph_frames_are_reduced_and_cropped(tmp_path: Path) -> None:
+def test_xiph_scenes_are_downscaled_and_cropped(tmp_path: Path) -> None:
     draw(*numbered(tmp_path, "Tango-{:03}.png", range(1, 7)))
     scenes = find_scenes(tmp_path)
     assert [(scene.group, scene.name, scene.view) for scene in scenes] == [
@@ -105,7 +105,7 @@ def test_xiph_frames_are_reduced_and_cropped(tmp_path: Path) -> None:
     assert (scenes[0].first.name, scenes[0].second.name) == ("Tango-001.png", "Tango-003.png")
 
 
-def test_unknown_layouts_are_errors(tmp_path: Path) -> None:
+def test_an_unknown_layout_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         DatasetError, match=r"no complete scene of a known layout: Middlebury.*SNU-FILM"
     ):
@@ -130,14 +130,14 @@ def test_a_second_layout_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "several layouts: only Middlebury" in caplog.text
 
 
-def test_scenes_behind_links_are_found(tmp_path: Path) -> None:
+def test_scenes_in_a_linked_folder_are_found(tmp_path: Path) -> None:
     draw(*numbered(tmp_path / "elsewhere" / "a", "im{}.png", range(1, 4)))
     (tmp_path / "scenes").mkdir()
     (tmp_path / "scenes" / "link").symlink_to("../elsewhere")
     assert [scene.name for scene in find_scenes(tmp_path / "scenes")] == ["link/a"]
 
 
-def test_an_image_is_no_list_of_scenes(tmp_path: Path) -> None:
+def test_an_image_is_refused_as_a_list_of_scenes(tmp_path: Path) -> None:
     draw(tmp_path / "a.png")
     with pytest.raises(DatasetError, match=r"a\.png is no text"):
         find_scenes(tmp_path / "a.png")

@@ -19,7 +19,7 @@ def shard(tmp_path: Path) -> Path:
     return tmp_path / "a.tar"
 
 
-def test_samples_come_back_from_shards(shard: Path) -> None:
+def test_written_samples_are_read_back(shard: Path) -> None:
     shards = Shards([shard])
     for index in (2, 0, 3, 1):
         assert shards.read_metadata(index) == {"index": index}
@@ -30,7 +30,7 @@ def test_samples_come_back_from_shards(shard: Path) -> None:
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # webdataset leaves the file open
-def test_shards_are_webdataset_shards(shard: Path) -> None:
+def test_webdataset_reads_the_shards(shard: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
     samples = list(webdataset.WebDataset(str(shard), shardshuffle=False).decode("rgb8"))
     assert [sample["__key__"] for sample in samples] == [f"clip-{index}" for index in range(4)]
@@ -38,22 +38,22 @@ def test_shards_are_webdataset_shards(shard: Path) -> None:
     assert samples[1]["json"] == {"index": 1}
 
 
-@pytest.mark.parametrize("kept", [0.2, 0.5, 0.95])
-def test_a_truncated_shard_is_an_error(shard: Path, kept: float) -> None:
+@pytest.mark.parametrize("fraction", [0.2, 0.5, 0.95])
+def test_a_truncated_shard_raises_an_error(shard: Path, fraction: float) -> None:
     content = shard.read_bytes()
     with tarfile.open(shard) as tar:
         end = max(member.offset_data + member.size for member in tar)
-    shard.write_bytes(content[: int(end * kept)])
+    shard.write_bytes(content[: int(end * fraction)])
     with pytest.raises(DatasetError, match=r"a\.tar is not a complete shard"):
         Shards([shard])
 
 
-def test_a_shard_appears_only_when_it_is_whole(tmp_path: Path) -> None:
-    def interrupted() -> None:
+def test_an_interrupted_shard_leaves_no_file(tmp_path: Path) -> None:
+    def write_and_interrupt() -> None:
         with ShardWriter(tmp_path / "a.tar") as writer:
             writer.write("a", np.stack(moving(1)), {})
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
+        write_and_interrupt()
     assert list(tmp_path.iterdir()) == []

@@ -14,10 +14,10 @@ from midframe.data.triplets import (
 )
 
 
-def test_textured_motion_is_selected_and_measured() -> None:
-    found = find_candidates(moving(3), Selection(size=64))
-    assert found
-    assert all(abs(candidate.motion - 6) < 2 for candidate in found)
+def test_moving_textured_patches_are_selected_and_their_motion_is_measured() -> None:
+    candidates = find_candidates(moving(3), Selection(size=64))
+    assert candidates
+    assert all(abs(candidate.motion - 6) < 2 for candidate in candidates)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_unsuitable_sequences_are_dropped(frames: list[Image]) -> None:
     assert find_candidates(frames, Selection(size=64)) == []
 
 
-def test_flow_finds_a_shift() -> None:
+def test_optical_flow_measures_a_shift() -> None:
     first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in moving(5, 2))
     flow = optical_flow(first, second)
     assert abs(np.median(flow[..., 0]) + 5) < 0.5
@@ -43,11 +43,16 @@ def test_flow_finds_a_shift() -> None:
     assert np.median(warp_error(first, second, flow)) < 2
 
 
-def test_any_place_will_do_but_not_beside_a_repeat() -> None:
+def test_random_positions_avoid_duplicate_frames_only() -> None:
     rng = np.random.default_rng(0)
-    still, moved = [noise()] * 3, moving(3)
-    assert choose_random_position(still, 64, Selection(), rng)
-    assert choose_random_position(moved, 64, Selection(), rng)
+    static, moving_frames = [noise()] * 3, moving(3)
+    assert choose_random_position(static, 64, Selection(), rng)
+    assert choose_random_position(moving_frames, 64, Selection(), rng)
     assert choose_random_position([np.full((80, 80, 3), 90, np.uint8)] * 3, 64, Selection(), rng)
-    assert choose_random_position([moved[0], moved[0], moved[2]], 64, Selection(), rng) is None
-    assert choose_random_position(moved, 200, Selection(), rng) is None
+    assert (
+        choose_random_position(
+            [moving_frames[0], moving_frames[0], moving_frames[2]], 64, Selection(), rng
+        )
+        is None
+    )
+    assert choose_random_position(moving_frames, 200, Selection(), rng) is None

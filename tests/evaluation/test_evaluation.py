@@ -1,4 +1,4 @@
-"""Scores of scenes beside baselines, and the HTML page."""
+"""Scores of scenes with baselines, and the HTML page."""
 
 import json
 import re
@@ -56,15 +56,15 @@ def test_every_method_is_measured_in_every_scene(report: Report, scenes: list[Sc
         )
 
 
-def test_motion_compensation_of_a_pair_finds_the_middle(frame: Render) -> None:
+def test_motion_compensation_is_better_than_the_average(frame: Render) -> None:
     first, truth, second = (frame(time, 160, 208) for time in (0, 2, 4))
-    made = compensate(first, second)
-    assert made.shape == truth.shape
-    assert measure(truth, made).psnr > measure(truth, average(first, second)).psnr + 2
+    output = compensate(first, second)
+    assert output.shape == truth.shape
+    assert measure(truth, output).psnr > measure(truth, average(first, second)).psnr + 2
 
 
 @pytest.mark.parametrize("t", [Fraction(1, 4), Fraction(5, 8)])
-def test_scenes_are_interpolated_at_their_time(frame: Render, tmp_path: Path, t: Fraction) -> None:
+def test_scenes_are_interpolated_at_their_t(frame: Render, tmp_path: Path, t: Fraction) -> None:
     images = [frame(time, 160, 208) for time in (0, float(4 * t), 4)]
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     for path, image in zip(paths, images, strict=True):
@@ -76,7 +76,7 @@ def test_scenes_are_interpolated_at_their_time(frame: Render, tmp_path: Path, t:
     assert scores.measures["minterpolate"].psnr > blend.psnr + 1
 
 
-def test_scenes_between_the_same_frames_are_interpolated_together(
+def test_scenes_of_the_same_frames_are_interpolated_together(
     frame: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(5)]
@@ -87,13 +87,13 @@ def test_scenes_between_the_same_frames_are_interpolated_together(
         for view in (HALF, WHOLE)
         for number in (1, 2, 3)
     ]
-    read: list[str] = []
+    read_names: list[str] = []
     monkeypatch.setattr(
-        report_module, "read_image", lambda path: read.append(path.stem) or read_image(path)
+        report_module, "read_image", lambda path: read_names.append(path.stem) or read_image(path)
     )
     progress: list[float] = []
     together = evaluate(scenes, Averager(), progress=progress.append)
-    assert sorted(read) == sorted("0412304123")
+    assert sorted(read_names) == sorted("0412304123")
     assert progress == sorted(progress)
     assert progress[-1] == 1
     monkeypatch.undo()
@@ -101,22 +101,22 @@ def test_scenes_between_the_same_frames_are_interpolated_together(
     assert together.scenes == alone
 
 
-def test_rows_end_with_means_of_groups_the_mean_and_the_median(report: Report) -> None:
+def test_rows_end_with_group_means_the_mean_and_the_median(report: Report) -> None:
     rows = {row.scene: row.measures["mine"].psnr for row in report.rows()[4:]}
-    own = report.values("mine", "psnr")
+    values = report.values("mine", "psnr")
     assert rows == {
-        "mean, easy": pytest.approx(np.mean(own[:2])),
-        "mean, hard": pytest.approx(np.mean(own[2:])),
-        "mean": pytest.approx(np.mean(own)),
-        "median": pytest.approx(np.median(own)),
+        "mean, easy": pytest.approx(np.mean(values[:2])),
+        "mean, hard": pytest.approx(np.mean(values[2:])),
+        "mean": pytest.approx(np.mean(values)),
+        "median": pytest.approx(np.median(values)),
     }
 
 
 def test_the_error_is_the_mean_absolute_difference() -> None:
     truth = np.full((16, 16, 3), 100, np.uint8)
-    made = truth.copy()
-    made[:8] += 10
-    assert measure(truth, made).error == 5
+    output = truth.copy()
+    output[:8] += 10
+    assert measure(truth, output).error == 5
     assert measure(truth, truth).psnr == np.inf
 
 
@@ -126,9 +126,9 @@ def test_psnr_and_ssim_equal_those_of_scikit_image(frame: Render, size: tuple[in
     assert psnr(truth, other) == pytest.approx(
         peak_signal_noise_ratio(truth, other, data_range=255), rel=1e-12
     )
-    for shown in (other, truth, 255 - truth):
-        expected = structural_similarity(truth, shown, data_range=255, channel_axis=2)
-        assert ssim(truth, shown) == pytest.approx(expected, abs=1e-12)
+    for image in (other, truth, 255 - truth):
+        expected = structural_similarity(truth, image, data_range=255, channel_axis=2)
+        assert ssim(truth, image) == pytest.approx(expected, abs=1e-12)
 
 
 def test_frames_smaller_than_the_window_of_ssim_are_refused(frame: Render) -> None:
@@ -158,7 +158,7 @@ def test_sharpness_divides_the_absolute_laplacians_of_four_neighbours() -> None:
     truth[2, 2], dimmed[2, 2] = (
         140,
         110,
-    )  # 4 * 40 at the point and 40 at each neighbour; a quarter of it
+    )  # 4 * 40 at the pixel and 40 at each neighbour; a quarter of that
     assert sharpness(truth, dimmed) == 0.25
     assert sharpness(dimmed, truth) == 4.0
 
@@ -170,7 +170,7 @@ def test_a_blurred_frame_is_less_sharp(frame: Render) -> None:
     assert measure(truth, cv2.blur(blurred, (3, 3))).sharpness < measure(truth, blurred).sharpness
 
 
-def test_scenes_whose_truth_is_flat_do_not_count_in_the_mean_sharpness(report: Report) -> None:
+def test_flat_scenes_are_excluded_from_the_mean_sharpness(report: Report) -> None:
     flat, textured = np.full((16, 16, 3), 100, np.uint8), np.zeros((16, 16, 3), np.uint8)
     textured[::2] = 200
     report.scenes[0].measures["mine"] = measure(flat, textured)
@@ -180,7 +180,7 @@ def test_scenes_whose_truth_is_flat_do_not_count_in_the_mean_sharpness(report: R
     assert np.isnan(sharpness(flat, textured))
 
 
-def test_equal_frames_are_null_in_json(report: Report) -> None:
+def test_an_infinite_psnr_is_null_in_json(report: Report) -> None:
     scene = report.scenes[0]
     scene.measures["mine"] = measure(
         np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16, 3), np.uint8)
@@ -188,22 +188,22 @@ def test_equal_frames_are_null_in_json(report: Report) -> None:
     assert json.loads(json.dumps(report.as_json(), allow_nan=False))[0]["mine"]["psnr"] is None
 
 
-def test_what_is_saved(report: Report, tmp_path: Path) -> None:
+def test_scores_and_interpolated_frames_are_saved(report: Report, tmp_path: Path) -> None:
     saved = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert [row["scene"] for row in saved][-2:] == ["mean", "median"]
     assert len(list((tmp_path / "out" / "interpolated").iterdir())) == 4
 
 
-def test_the_page_shows_the_worst_first(report: Report, tmp_path: Path) -> None:
+def test_the_page_lists_the_worst_scenes_first(report: Report, tmp_path: Path) -> None:
     text = write_page(report, tmp_path / "out", "mine on <scenes>").read_text()
     assert "mine on &lt;scenes&gt;" in text
     assert text.count("<th>sharpness</th>") == len(report.methods)
-    found = json.loads(re.search(r"scenes = (\[.*\]);", text)[1])  # type: ignore[index]
-    assert len(found) == min(4, WORST_SCENES)
+    images = json.loads(re.search(r"scenes = (\[.*\]);", text)[1])  # type: ignore[index]
+    assert len(images) == min(4, WORST_SCENES)
     worst = sorted(report.scenes, key=lambda each: each.measures["mine"].psnr)
-    assert [each["name"] for each in found] == [each.scene for each in worst]
-    assert set(found[0]["pictures"]) == {"truth", "error × 4", *report.methods}
-    assert all(each.startswith("data:image/webp") for each in found[0]["pictures"].values())
+    assert [each["name"] for each in images] == [each.scene for each in worst]
+    assert set(images[0]["pictures"]) == {"truth", "error × 4", *report.methods}
+    assert all(each.startswith("data:image/webp") for each in images[0]["pictures"].values())
 
 
 def test_scenes_that_cannot_be_compared_are_refused_before_the_work(
@@ -221,6 +221,6 @@ def test_scenes_that_cannot_be_compared_are_refused_before_the_work(
     assert evaluate([scene], Averager(), minterpolate=False).scenes
 
 
-def test_no_scenes_are_refused() -> None:
+def test_an_empty_list_of_scenes_is_refused() -> None:
     with pytest.raises(ValueError, match="`scenes` is empty"):
         evaluate([], Averager())

@@ -22,34 +22,32 @@ from midframe.ops.resampling import RESAMPLINGS
 from midframe.tensors import to_tensor
 
 Render = Callable[..., np.ndarray]
-FORMS = {
+CONFIGS = {
     "adaconv": {"widths": [8, 8, 8, 8, 16], "taps": 9},
     "sepconv": {"widths": [4, 8, 8], "taps": 9},
 }
 FLOWSEP = {"widths": (4, 4, 8, 8), "hidden": (8, 8, 8, 8), "radii": (0, 1, 2, 2), "taps": 3}
 
 
-@pytest.fixture(params=FORMS)
+@pytest.fixture(params=CONFIGS)
 def tool(request: pytest.FixtureRequest) -> Interpolator:
     torch.manual_seed(0)
     return Interpolator(
-        build_model(request.param, FORMS[request.param]), device="cpu", precision="float32"
+        build_model(request.param, CONFIGS[request.param]), device="cpu", precision="float32"
     )
 
 
-def test_a_pixel_is_what_its_kernels_make_of_what_they_see(
-    tool: Interpolator, frame: Render
-) -> None:
+def test_a_pixel_is_its_patches_filtered_by_its_kernels(tool: Interpolator, frame: Render) -> None:
     first, second = frame(0, 24, 24), frame(2, 24, 24)
-    made = tool.middle(*(to_tensor(each, tool.device) for each in (first, second)))
+    output = tool.middle(*(to_tensor(each, tool.device) for each in (first, second)))
     for x, y in ((8, 16), (15, 11)):
-        found = pixel_kernels(tool, first, second, x, y)
-        assert found.kernels.shape == (2, 9, 9)
-        pixel = np.einsum("fij,fijc->c", found.kernels, found.patches)
-        np.testing.assert_allclose(pixel.clip(0, 1), made[0, :, y, x].numpy(), atol=1e-5)
+        pixel = pixel_kernels(tool, first, second, x, y)
+        assert pixel.kernels.shape == (2, 9, 9)
+        colour = np.einsum("fij,fijc->c", pixel.kernels, pixel.patches)
+        np.testing.assert_allclose(colour.clip(0, 1), output[0, :, y, x].numpy(), atol=1e-5)
 
 
-def test_pixels_at_the_border_have_kernels_too(tool: Interpolator, frame: Render) -> None:
+def test_kernels_exist_for_pixels_at_the_border(tool: Interpolator, frame: Render) -> None:
     for x, y in ((0, 0), (95, 63)):
         assert pixel_kernels(tool, frame(0), frame(1), x, y).patches.shape == (2, 9, 9, 3)
 
@@ -62,11 +60,13 @@ def test_a_pixel_outside_of_the_frames_is_refused(
         pixel_kernels(tool, frame(0), frame(1), x, y)
 
 
-def test_the_motion_of_a_frame_is_that_of_its_pixels(tool: Interpolator, frame: Render) -> None:
+def test_the_motion_of_a_frame_equals_that_of_the_kernels_of_its_pixels(
+    tool: Interpolator, frame: Render
+) -> None:
     first, second = (
         frame(0, 24, 24),
         frame(1, 24, 24),
-    )  # so small that the network sees all of it for every pixel
+    )  # so small that the receptive field of every pixel covers it
     motion = kernel_motion(tool, first, second)
     stride = 24 // motion.shape[2]
     assert motion.shape == (2, 24 // stride, 24 // stride)
@@ -91,21 +91,21 @@ def motion_of(first: Tensor, second: Tensor) -> list[float]:
     return motion_between(both.sum(3), both.sum(2)).flatten().tolist()
 
 
-def test_the_centres_of_mass_show_the_motion() -> None:
+def test_the_motion_is_the_distance_of_the_centres_of_mass() -> None:
     assert motion_of(shifted_delta(1, -2) / 2, shifted_delta(-1, 2) / 2) == [4, -2]
     assert motion_of(shifted_delta(0, 0) / 2, shifted_delta(0, 0) / 2) == [0, 0]
 
 
-def test_a_pixel_visible_in_one_frame_takes_the_motion_of_that_frame() -> None:
+def test_a_pixel_visible_in_one_frame_has_the_motion_of_that_frame() -> None:
     assert motion_of(shifted_delta(0, 0) * 0, shifted_delta(0, 3)) == [6, 0]
     assert motion_of(shifted_delta(2, 0), shifted_delta(0, 0) * 0) == [0, -4]
 
 
-def test_motion_is_drawn_by_direction_and_length() -> None:
+def test_motion_is_coloured_by_direction_and_length() -> None:
     motion = np.zeros((2, 1, 3), np.float32)
     motion[:, 0, 1], motion[:, 0, 2] = (5, 0), (-5, 0)
-    still, right, left = draw_flow_colours(motion, 5.0)[0]
-    assert still.tolist() == [255, 255, 255]
+    static, right, left = draw_flow_colours(motion, 5.0)[0]
+    assert static.tolist() == [255, 255, 255]
     assert right.tolist() == [255, 0, 0]
     assert left.tolist() == [0, 255, 255]
 
@@ -117,27 +117,29 @@ def test_a_figure_is_drawn(tool: Interpolator, frame: Render, tmp_path: Path) ->
         draw_kernels(tmp_path / "nowhere" / "k.png", tool, frame(0), frame(2), [(30, 30)])
 
 
-def test_the_base_class_implements_no_motion() -> None:
+def test_the_base_class_does_not_implement_motion() -> None:
     with pytest.raises(NotImplementedError):
         Network().motion(torch.zeros(1), torch.zeros(1))
 
 
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
-def test_the_kernels_of_flowsep_lie_where_its_flows_lead(frame: Render, resampling: str) -> None:
+def test_the_kernels_of_flowsep_are_at_the_positions_of_its_flows(
+    frame: Render, resampling: str
+) -> None:
     torch.manual_seed(0)
     model = build_model("flowsep", {**FLOWSEP, "resampling": resampling})
     head = model.decoders[0].head
     torch.nn.init.zeros_(head.weight[-3:])  # no residual
     with torch.no_grad():
-        head.bias[:4] = torch.tensor([-2.2, 0.6, 2.2, -0.6])  # in pixels of half the size
+        head.bias[:4] = torch.tensor([-2.2, 0.6, 2.2, -0.6])  # in pixels at half resolution
     model.falls_back = False
     tool = Interpolator(model, device="cpu", precision="float32")
     first, second = frame(0, 48, 64), frame(2, 48, 64)
-    made = tool.middle(*(to_tensor(each, tool.device) for each in (first, second)))
+    output = tool.middle(*(to_tensor(each, tool.device) for each in (first, second)))
     for x, y in ((20, 16), (33, 25)):
-        found = pixel_kernels(tool, first, second, x, y)
-        pixel = np.einsum("fij,fijc->c", found.kernels, found.patches)
-        np.testing.assert_allclose(pixel.clip(0, 1), made[0, :, y, x].numpy(), atol=2e-3)
+        pixel = pixel_kernels(tool, first, second, x, y)
+        colour = np.einsum("fij,fijc->c", pixel.kernels, pixel.patches)
+        np.testing.assert_allclose(colour.clip(0, 1), output[0, :, y, x].numpy(), atol=2e-3)
     motion = kernel_motion(tool, first, second)
     assert motion.shape == (2, 48, 64)
     assert abs(motion[0].mean() - 8.8) < 2
@@ -146,20 +148,20 @@ def test_the_kernels_of_flowsep_lie_where_its_flows_lead(frame: Render, resampli
 def test_the_prediction_of_flowsep_is_drawn(frame: Render, tmp_path: Path) -> None:
     torch.manual_seed(0)
     tool = Interpolator(build_model("flowsep", FLOWSEP), device="cpu", precision="float32")
-    found = compute_maps(tool, frame(0, 48, 64), frame(2, 48, 64))
-    assert {name: each.shape for name, each in found.items()} == {
+    maps = compute_maps(tool, frame(0, 48, 64), frame(2, 48, 64))
+    assert {name: each.shape for name, each in maps.items()} == {
         "motion": (2, 24, 32), "mask": (24, 32), "kernels": (24, 32), "residual": (24, 32, 3),
         "confidence": (24, 32),
     }  # fmt: skip
-    assert found["kernels"].min() >= 0
+    assert maps["kernels"].min() >= 0
     draw_maps(tmp_path / "look.png", tool, frame(0), frame(2), 0.25)
-    picture = read_image(tmp_path / "look.png")
-    assert picture.shape[1] == 1600
-    assert picture.std() > 20
+    figure = read_image(tmp_path / "look.png")
+    assert figure.shape[1] == 1600
+    assert figure.std() > 20
     with pytest.raises(VideoError, match="cannot be drawn"):
         draw_maps(tmp_path / "nowhere" / "look.png", tool, frame(0), frame(2))
 
 
-def test_other_networks_have_no_flows_to_look_at(tool: Interpolator, frame: Render) -> None:
+def test_drawing_the_flow_of_other_networks_is_refused(tool: Interpolator, frame: Render) -> None:
     with pytest.raises(ValueError, match="predicts no flows"):
         compute_maps(tool, frame(0), frame(1))

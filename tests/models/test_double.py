@@ -28,12 +28,12 @@ def test_networks_compute_in_float64(name: str, frames: torch.Tensor) -> None:
         single = model(*frames)
         double = model.double()(*frames.double())
     assert double.dtype == torch.float64
-    assert (double - double.float()).abs().max() > 0, "more digits than float32 has"
+    assert (double - double.float()).abs().max() > 0, "the result must be more precise than float32"
     torch.testing.assert_close(double.float(), single, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradients_of_networks_are_right(name: str, frames: torch.Tensor) -> None:
+def test_gradients_of_networks_pass_gradcheck(name: str, frames: torch.Tensor) -> None:
     torch.manual_seed(0)
     model: Network = NETWORKS[name]().eval().double()
     weights = next(model.parameters())
@@ -41,16 +41,16 @@ def test_gradients_of_networks_are_right(name: str, frames: torch.Tensor) -> Non
     def interpolate(weights: torch.Tensor) -> torch.Tensor:
         first, second = frames.double()
         replaced = {next(iter(dict(model.named_parameters()))): weights}
-        if isinstance(model, FlowSep):  # as in training
+        if isinstance(model, FlowSep):  # the training path
             replaced = {f"model.{key}": value for key, value in replaced.items()}
-            return torch.func.functional_call(Trained(model), replaced, (first, second))
+            return torch.func.functional_call(TrainingForward(model), replaced, (first, second))
         return torch.func.functional_call(model, replaced, (first, second))
 
     initial = weights.detach().clone().requires_grad_()
     assert torch.autograd.gradcheck(interpolate, initial, fast_mode=True)
 
 
-class Trained(torch.nn.Module):
+class TrainingForward(torch.nn.Module):
     def __init__(self, model: FlowSep) -> None:
         super().__init__()
         self.model = model

@@ -1,4 +1,4 @@
-"""Several views of a pair of frames: parts, times, turning back, and what is refused."""
+"""Self-ensemble: tiles, times, inverse transforms and refused numbers of views."""
 
 from collections.abc import Callable
 
@@ -14,8 +14,8 @@ from midframe.models.function import FunctionNetwork
 from midframe.models.network import Network
 
 
-class Earlier(Network):
-    """Knows its first frame, and the time."""
+class Blend(Network):
+    """Blends both frames by time, so that the order of the frames matters."""
 
     tile, any_time = 0, True
 
@@ -33,9 +33,8 @@ class Earlier(Network):
         return first * (1 - time) + second * time
 
 
-class Leftmost(Earlier):
-    """Makes of every pixel the one on the left of its row, so that each view makes something
-    else."""
+class LeftmostPixel(Blend):
+    """Repeats the leftmost pixel of each row, so that each view gives another frame."""
 
     def render_tile(
         self, prepared: tuple[Tensor, Tensor], rows: slice, columns: slice, time: float = 0.5
@@ -51,50 +50,48 @@ def pair() -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("views", VIEWS)
-def test_every_view_is_turned_back_in_place_and_time(
-    pair: tuple[Tensor, Tensor], views: int
-) -> None:
-    ensemble = Ensemble(Earlier(), views)
-    part = ensemble.render_tile(ensemble.prepare(*pair), slice(2, 5), slice(1, 9), 0.2)
+def test_every_view_is_inverted_in_space_and_time(pair: tuple[Tensor, Tensor], views: int) -> None:
+    ensemble = Ensemble(Blend(), views)
+    tile = ensemble.render_tile(ensemble.prepare(*pair), slice(2, 5), slice(1, 9), 0.2)
     expected = (0.8 * pair[0] + 0.2 * pair[1])[..., 2:5, 1:9]
-    torch.testing.assert_close(part, expected)
+    torch.testing.assert_close(tile, expected)
 
 
-def test_views_differ_in_direction_and_in_time(pair: tuple[Tensor, Tensor]) -> None:
+def test_views_differ_in_orientation_and_order_of_frames(pair: tuple[Tensor, Tensor]) -> None:
     first, second = pair
-    ensemble = Ensemble(Leftmost(), 4)
-    made = ensemble.render_tile(ensemble.prepare(first, second), slice(0, 7), slice(0, 11))
+    ensemble = Ensemble(LeftmostPixel(), 4)
+    output = ensemble.render_tile(ensemble.prepare(first, second), slice(0, 7), slice(0, 11))
     sides = first[..., :, :1], second[..., :1, :], first[..., :, -1:], second[..., -1:, :]
-    torch.testing.assert_close(made, sum(side.expand_as(first) for side in sides) / 4)
+    torch.testing.assert_close(output, sum(side.expand_as(first) for side in sides) / 4)
 
 
-def test_no_two_views_are_alike(pair: tuple[Tensor, Tensor]) -> None:
-    seen = {view.transform(pair[0]).numpy().tobytes() for view in Ensemble(Earlier(), 8).views}
-    assert len(seen) == 8
+def test_all_views_are_different(pair: tuple[Tensor, Tensor]) -> None:
+    transformed = {view.transform(pair[0]).numpy().tobytes() for view in Ensemble(Blend(), 8).views}
+    assert len(transformed) == 8
 
 
 @pytest.mark.parametrize("name", ["flowsep", "sepconv"])
-def test_parts_of_a_network_equal_the_whole(name: str) -> None:
+def test_tiles_equal_the_full_frame(name: str) -> None:
     first, second = np.random.default_rng(0).integers(0, 256, (2, 70, 93, 3), np.uint8)
-    form = (
+    config = (
         {"widths": [4, 8], "taps": 3}
         if name == "sepconv"
         else {"widths": (4, 4, 8, 8), "hidden": (8, 8, 8, 8)}
     )
     torch.manual_seed(0)
     options = {
-        "model": build_model(name, form),
+        "model": build_model(name, config),
         "device": "cpu",
         "precision": "float32",
         "ensemble": 4,
     }
-    whole, parts = (
+    full, tiled = (
         Interpolator(**options, tile=tile).interpolate(first, second) for tile in (0, 40)
     )
-    assert np.abs(whole.astype(int) - parts).max() <= 1
+    assert np.abs(full.astype(int) - tiled).max() <= 1
 
 
-def test_the_mean_of_views_is_better_than_one(frame: Callable[..., np.ndarray]) -> None:
+def test_two_views_have_a_smaller_error_than_one(frame: Callable[..., np.ndarray]) -> None:
     first, truth, second = (frame(time, 128, 192) for time in (0.0, 0.5, 1.0))
     errors = [
         np.abs(
@@ -111,13 +108,13 @@ def test_other_numbers_of_views_are_refused() -> None:
         Interpolator("flowsep", device="cpu", ensemble=3)
 
 
-def test_networks_with_more_views_are_told_apart() -> None:
+def test_interpolators_with_different_views_have_different_identities() -> None:
     model = build_model("flowsep")
     identities = {Interpolator(model, device="cpu", ensemble=views).identity for views in (1, 2, 4)}
     assert len(identities) == 3
 
 
-def test_the_networks_have_one_signature() -> None:
+def test_all_networks_accept_a_time_and_refuse_unsupported_ones() -> None:
     frames = torch.rand(2, 1, 3, 16, 24)
     for name, widths in (("sepconv", [4, 8]), ("adaconv", [4] * 5)):
         model = build_model(name, {"widths": widths, "taps": 3}).eval()

@@ -1,4 +1,4 @@
-"""Functions and modules of one's own as networks."""
+"""Custom functions and modules as networks."""
 
 import functools
 from collections.abc import Callable
@@ -41,21 +41,21 @@ class OnlyForward(Network):
         return average(first, second)
 
 
-def test_a_function_interpolates_at_the_times_that_it_takes() -> None:
+def test_a_function_interpolates_with_and_without_a_time_argument() -> None:
     expected = [(1 - t) * FIRST + t * SECOND for t in (0.25, 0.5)]
-    by_time = Interpolator(blend, device="cpu").interpolate_many(FIRST, SECOND, [0.25, 0.5])
-    by_halves = Interpolator(average, device="cpu").interpolate_many(FIRST, SECOND, [0.25, 0.5])
-    for made in (by_time, by_halves):
+    with_time = Interpolator(blend, device="cpu").interpolate_many(FIRST, SECOND, [0.25, 0.5])
+    without_time = Interpolator(average, device="cpu").interpolate_many(FIRST, SECOND, [0.25, 0.5])
+    for output in (with_time, without_time):
         assert all(
-            abs(frame - wanted).max() <= 1 for frame, wanted in zip(made, expected, strict=True)
+            abs(frame - other).max() <= 1 for frame, other in zip(output, expected, strict=True)
         )
 
 
 @pytest.mark.parametrize("precision", ["auto", "bfloat16"])
-def test_a_module_and_a_network_with_forward_alone_interpolate(precision: str) -> None:
+def test_a_module_and_a_network_with_only_forward_interpolate(precision: str) -> None:
     for model in (Mask(), OnlyForward()):
-        made = Interpolator(model, device="cpu", precision=precision).interpolate(FIRST, SECOND)
-        assert made.shape == FIRST.shape
+        output = Interpolator(model, device="cpu", precision=precision).interpolate(FIRST, SECOND)
+        assert output.shape == FIRST.shape
     assert Interpolator(Mask(), device="cpu").precision == torch.float32
 
 
@@ -64,13 +64,13 @@ def test_two_functions_have_different_identities() -> None:
     assert interpolators[0].identity == interpolators[0].identity != interpolators[1].identity
 
 
-def test_alpha_is_passed_as_a_frame() -> None:
+def test_alpha_is_interpolated_as_a_frame() -> None:
     first, second = (np.dstack((each, each[..., :1] // 2 + 128)) for each in (FIRST, SECOND))
-    made = Interpolator(average, device="cpu").interpolate(first, second)
-    assert abs(made[..., 3] - (first[..., 3] / 2 + second[..., 3] / 2)).max() <= 1
+    output = Interpolator(average, device="cpu").interpolate(first, second)
+    assert abs(output[..., 3] - (first[..., 3] / 2 + second[..., 3] / 2)).max() <= 1
 
 
-def test_a_function_keeps_its_gradient_and_a_module_its_weights() -> None:
+def test_a_wrapped_module_keeps_its_gradients_and_weights() -> None:
     module = Mask()
     interpolator = Interpolator(module, device="cpu")
     assert interpolator.model.function is not module
@@ -79,7 +79,7 @@ def test_a_function_keeps_its_gradient_and_a_module_its_weights() -> None:
     assert module.layer.weight.grad is not None
 
 
-def test_the_number_of_arguments_tells_whether_a_time_is_taken() -> None:
+def test_a_time_argument_is_detected_by_the_number_of_arguments() -> None:
     assert takes_time(functools.partial(blend, t=0.5)) is False
     assert takes_time(lambda first, second, t=0.5: first)
 
@@ -101,20 +101,26 @@ def test_other_objects_are_refused(model: object, error: type[Exception], messag
 
 @pytest.mark.parametrize("tile", [None, 8])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_result_that_is_not_finite_is_an_error_not_black(value: float, tile: int | None) -> None:
-    def spoil(first: Tensor, second: Tensor) -> Tensor:
+def test_output_that_is_not_finite_raises_an_error(value: float, tile: int | None) -> None:
+    def return_invalid(first: Tensor, second: Tensor) -> Tensor:
         result = average(first, second)
         result[..., -1, -1] = value
         return result
 
-    with pytest.raises(CheckpointError, match="spoil returned samples that are not finite"):
-        Interpolator(spoil, device="cpu", tile=tile).interpolate(FIRST, SECOND)
+    with pytest.raises(
+        CheckpointError, match="return_invalid returned samples that are not finite"
+    ):
+        Interpolator(return_invalid, device="cpu", tile=tile).interpolate(FIRST, SECOND)
 
 
-def test_damaged_weights_make_no_video(render_video: Callable[..., Path], tmp_path: Path) -> None:
-    def spoil(first: Tensor, second: Tensor) -> Tensor:
+def test_a_network_that_returns_nan_writes_no_video(
+    render_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    def return_invalid(first: Tensor, second: Tensor) -> Tensor:
         return first * float("nan")
 
     with pytest.raises(CheckpointError, match="not finite"):
-        interpolate_video(render_video(frames=3), tmp_path / "out.mp4", model=Interpolator(spoil))
+        interpolate_video(
+            render_video(frames=3), tmp_path / "out.mp4", model=Interpolator(return_invalid)
+        )
     assert not (tmp_path / "out.mp4").exists()

@@ -7,12 +7,12 @@ from midframe.models.sepconv import SepConv, SepConvConfig
 SMALL = {"widths": (4, 8, 8), "taps": 9}
 
 
-def test_the_papers_form_has_21_68_million_parameters() -> None:
+def test_the_network_of_the_paper_has_21_68_million_parameters() -> None:
     parameters = sum(each.numel() for each in SepConv(SepConvConfig(paper=True)).parameters())
     assert parameters == 21_675_452
 
 
-def test_paper_turns_every_later_improvement_off() -> None:
+def test_paper_disables_every_later_improvement() -> None:
     for config, on in ((SepConvConfig(paper=True), False), (SepConvConfig(), True)):
         switches = {config.delayed_padding, config.pair_normalisation, config.kernel_normalisation}
         assert switches == {on}
@@ -21,7 +21,7 @@ def test_paper_turns_every_later_improvement_off() -> None:
 
 @pytest.mark.parametrize("paper", [False, True])
 @pytest.mark.parametrize(("height", "width"), [(32, 64), (33, 47), (1, 1)])
-def test_any_size_comes_out_as_it_went_in(paper: bool, height: int, width: int) -> None:
+def test_the_output_has_the_size_of_the_input(paper: bool, height: int, width: int) -> None:
     model = SepConv(SepConvConfig(**SMALL, paper=paper))
     frames = torch.rand(2, 2, 3, height, width)
     kernels = model.kernels(frames[0], frames[1])
@@ -30,7 +30,7 @@ def test_any_size_comes_out_as_it_went_in(paper: bool, height: int, width: int) 
 
 
 @pytest.mark.parametrize("paper", [False, True])
-def test_activations_keep_their_scale_through_the_depth_at_the_start(paper: bool) -> None:
+def test_activations_of_a_new_network_keep_their_scale(paper: bool) -> None:
     torch.manual_seed(0)
     model = SepConv(SepConvConfig(paper=paper))
     scales: list[float] = []
@@ -43,32 +43,32 @@ def test_activations_keep_their_scale_through_the_depth_at_the_start(paper: bool
     frames = torch.rand(2, 1, 3, 128, 128, generator=generator)
     with torch.no_grad():
         model.kernels(frames[0], frames[1])
-    assert len(scales) == 3 * 5 + 3 * 4 + 4 + 4 * 3  # encoder, decoder, what enlarges, heads
+    assert len(scales) == 3 * 5 + 3 * 4 + 4 + 4 * 3  # encoder, decoder, upsampling, heads
     assert min(scales) > 0.05
     assert max(scales) < 50
 
 
-def test_with_a_slope_no_part_of_the_network_can_fall_silent() -> None:
+def test_a_slope_prevents_dead_relus() -> None:
     frames = torch.rand(2, 2, 3, 64, 64)
-    for slope, silent in ((0.0, True), (0.1, False)):
+    for slope, dead in ((0.0, True), (0.1, False)):
         torch.manual_seed(0)
         model = SepConv(SepConvConfig(**SMALL, slope=slope))
         for layer in (model.encoder[-1][0], model.enlarge[0].smooth, model.heads[0].body[4]):
-            torch.nn.init.constant_(layer.bias, -100.0)  # below zero, whatever comes in
+            torch.nn.init.constant_(layer.bias, -100.0)  # below zero for any input
         sum(kernel.square().sum() for kernel in model.kernels(*frames)).backward()
-        assert (model.encoder[-1][0].weight.grad.abs().max() == 0) == silent
+        assert (model.encoder[-1][0].weight.grad.abs().max() == 0) == dead
 
 
-def test_the_network_starts_near_the_average_of_both_frames() -> None:
+def test_a_new_network_outputs_nearly_the_average_of_smooth_frames() -> None:
     torch.manual_seed(0)
     model = SepConv(SepConvConfig(widths=(8, 16, 16)))
     smooth = torch.nn.functional.interpolate(torch.rand(2, 3, 4, 4), size=(64, 64), mode="bicubic")
     with torch.no_grad():
-        made = model(smooth[:1], smooth[1:])
-    assert (made - smooth.mean(0, keepdim=True)).abs().mean() < 0.05
+        output = model(smooth[:1], smooth[1:])
+    assert (output - smooth.mean(0, keepdim=True)).abs().mean() < 0.05
 
 
-def test_kernel_normalisation_keeps_a_flat_picture_flat() -> None:
+def test_kernel_normalisation_preserves_a_flat_frame() -> None:
     torch.manual_seed(0)
     model = SepConv(SepConvConfig(**SMALL))
     flat = torch.full((1, 3, 40, 40), 0.3)
@@ -78,20 +78,20 @@ def test_kernel_normalisation_keeps_a_flat_picture_flat() -> None:
         torch.testing.assert_close(model(flat, flat), flat, atol=1e-5, rtol=1e-5)
 
 
-def test_pair_normalisation_makes_the_network_blind_to_brightness_and_contrast() -> None:
+def test_pair_normalisation_removes_brightness_and_contrast() -> None:
     torch.manual_seed(0)
     model = SepConv(SepConvConfig(**SMALL))
     first, second = torch.rand(2, 1, 3, 40, 40)
     with torch.no_grad():
-        for plain, changed in zip(
+        for kernel, other in zip(
             model.kernels(first, second),
             model.kernels(first * 0.4 + 0.2, second * 0.4 + 0.2),
             strict=True,
         ):
-            torch.testing.assert_close(plain, changed, atol=1e-4, rtol=1e-3)
+            torch.testing.assert_close(kernel, other, atol=1e-4, rtol=1e-3)
 
 
-def test_pair_statistics_are_those_of_both_frames_together() -> None:
+def test_pair_statistics_are_computed_over_both_frames() -> None:
     first, second = torch.rand(2, 2, 3, 5, 7)
     both = torch.stack((first, second), dim=1).flatten(1)
     statistics = pair_statistics(first, second)
@@ -100,13 +100,13 @@ def test_pair_statistics_are_those_of_both_frames_together() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"taps": 50}, {"taps": 65}, {"widths": (8,)}])
-def test_impossible_forms_are_refused(wrong: dict[str, object]) -> None:
+def test_invalid_configs_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SepConvConfig(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("paper", [False, True])
-def test_the_first_result_is_near_the_average_of_both_frames(paper: bool) -> None:
+def test_a_new_network_outputs_nearly_the_average_of_noise(paper: bool) -> None:
     torch.manual_seed(0)
     model = SepConv(SepConvConfig(**SMALL, paper=paper))
     first, second = torch.rand(2, 1, 3, 32, 32)

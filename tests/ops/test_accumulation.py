@@ -1,4 +1,4 @@
-"""Types in which sums are kept."""
+"""Data types of accumulation."""
 
 import pytest
 import torch
@@ -15,10 +15,10 @@ from midframe.ops.accumulation import to_accumulation_type
         ((torch.float64, torch.bfloat16), torch.float64),
     ],
 )
-def test_sums_are_kept_in_float32_or_in_float64_if_that_is_given(
+def test_tensors_are_accumulated_in_float32_or_float64(
     types: tuple[torch.dtype, ...], expected: torch.dtype
 ) -> None:
     tensors = [torch.tensor([1.5, -2.0]).to(each) for each in types]
-    found = to_accumulation_type(*tensors)
-    assert [each.dtype for each in found] == [expected] * len(types)
-    assert all(each.tolist() == [1.5, -2.0] for each in found)
+    converted = to_accumulation_type(*tensors)
+    assert [each.dtype for each in converted] == [expected] * len(types)
+    assert all(each.tolist() == [1.5, -2.0] for each in converted)

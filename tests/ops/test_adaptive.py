@@ -1,5 +1,4 @@
-"""The ladder of adaptive convolution: shapes, known values, a slow loop, gradients, errors, three
-implementations."""
+"""Adaptive convolution: shapes, known values, a slow loop, gradients, errors, implementations."""
 
 import sys
 from typing import Any
@@ -45,8 +44,8 @@ def inputs(
     return frames, kernels, stride
 
 
-def slow(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
-    """The definition, one output pixel at a time."""
+def slow_loop(frames: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    """Compute the result by its definition, one output pixel at a time."""
     count, _, taps, _, height, width = kernels.shape
     result = torch.zeros(count, frames.shape[2], height, width, dtype=torch.float64)
     for n, y, x in torch.cartesian_prod(
@@ -63,7 +62,7 @@ def slow_gradients(
     gradient: Tensor, frames: Tensor, kernels: Tensor, stride: int
 ) -> tuple[Tensor, ...]:
     exact = [each.double().requires_grad_() for each in (frames, kernels)]
-    unfolded = [
+    products = [
         exact[0][..., i : i + stride * (kernels.shape[4] - 1) + 1 : stride, :][
             ..., j : j + stride * (kernels.shape[5] - 1) + 1 : stride
         ]
@@ -71,8 +70,8 @@ def slow_gradients(
         for i in range(kernels.shape[2])
         for j in range(kernels.shape[2])
     ]
-    made = torch.stack(unfolded).sum((0, 2))
-    return torch.autograd.grad(made, exact, gradient.double())
+    result = torch.stack(products).sum((0, 2))
+    return torch.autograd.grad(result, exact, gradient.double())
 
 
 def on(module: Any, *tensors: Tensor) -> list[Tensor]:
@@ -88,7 +87,7 @@ def test_shape_and_type_follow_the_frames() -> None:
 
 
 @pytest.mark.parametrize(("frame", "down", "right"), [(0, 0, 0), (1, 2, -1), (0, -2, 2)])
-def test_a_delta_kernel_fetches_from_one_frame(frame: int, down: int, right: int) -> None:
+def test_a_delta_kernel_shifts_one_frame(frame: int, down: int, right: int) -> None:
     frames, kernels, _ = inputs(taps=5, height=6, width=7)
     kernels = torch.zeros_like(kernels)
     kernels[:, frame, 2 + down, 2 + right] = 1
@@ -96,7 +95,7 @@ def test_a_delta_kernel_fetches_from_one_frame(frame: int, down: int, right: int
     torch.testing.assert_close(adaptive_convolution(frames, kernels), expected)
 
 
-def test_constant_kernels_are_an_ordinary_convolution_of_both_frames() -> None:
+def test_constant_kernels_equal_an_ordinary_convolution() -> None:
     frames, kernels, stride = inputs(channels=1, stride=2)
     same = kernels[..., :1, :1].expand_as(kernels)
     expected = functional.conv2d(frames[:, :, 0], same[:, :, :, :, 0, 0], stride=2)
@@ -111,47 +110,49 @@ def test_constant_kernels_are_an_ordinary_convolution_of_both_frames() -> None:
 @given(dtype=st.sampled_from([torch.float32, torch.bfloat16]), **SIZES)
 def test_every_implementation_equals_the_slow_loop(module: Any, **sizes: Any) -> None:
     frames, kernels, stride = inputs(**sizes)
-    made = module.adaptive_forward(*on(module, frames, kernels), stride)
+    result = module.adaptive_forward(*on(module, frames, kernels), stride)
     torch.testing.assert_close(
-        made.cpu().double(), slow(frames, kernels, stride), atol=1e-4, rtol=1e-4
+        result.cpu().double(), slow_loop(frames, kernels, stride), atol=1e-4, rtol=1e-4
     )
 
 
 @pytest.mark.parametrize("module", [halide, reference, triton])
 @settings(max_examples=12, deadline=None)
 @given(dtype=st.sampled_from([torch.float32, torch.bfloat16]), **SIZES)
-def test_the_gradients_of_every_implementation_are_right(module: Any, **sizes: Any) -> None:
+def test_gradients_of_every_implementation_equal_the_slow_loop(module: Any, **sizes: Any) -> None:
     frames, kernels, stride = inputs(**sizes)
     gradient = torch.randn(len(frames), frames.shape[2], *kernels.shape[4:])
-    given_ones = (*on(module, gradient, frames, kernels), stride)
-    of_frames, of_kernels = slow_gradients(gradient, frames, kernels, stride)
-    made = module.adaptive_frame_gradient(*given_ones)
-    assert made.is_contiguous()
-    torch.testing.assert_close(made.cpu().double(), of_frames, atol=1e-4, rtol=1e-4)
+    arguments = (*on(module, gradient, frames, kernels), stride)
+    frame_gradient, kernel_gradient = slow_gradients(gradient, frames, kernels, stride)
+    result = module.adaptive_frame_gradient(*arguments)
+    assert result.is_contiguous()
+    torch.testing.assert_close(result.cpu().double(), frame_gradient, atol=1e-4, rtol=1e-4)
     tolerance = 1e-4 if kernels.dtype == torch.float32 else 2e-2
-    made = module.adaptive_kernel_gradient(*given_ones)
-    assert made.dtype == kernels.dtype
-    torch.testing.assert_close(made.cpu().double(), of_kernels, atol=tolerance, rtol=tolerance)
+    result = module.adaptive_kernel_gradient(*arguments)
+    assert result.dtype == kernels.dtype
+    torch.testing.assert_close(
+        result.cpu().double(), kernel_gradient, atol=tolerance, rtol=tolerance
+    )
 
 
 @pytest.mark.parametrize("module", [halide, reference, triton])
-def test_the_papers_kernels_and_all_neighbours_at_once_work(module: Any) -> None:
+def test_kernels_of_the_paper_and_27_channels_are_supported(module: Any) -> None:
     frames, kernels, stride = inputs(channels=27, taps=41, height=2, width=1, stride=8)
-    made = module.adaptive_forward(*on(module, frames, kernels), stride)
+    result = module.adaptive_forward(*on(module, frames, kernels), stride)
     torch.testing.assert_close(
-        made.cpu().double(), slow(frames, kernels, stride), atol=1e-3, rtol=1e-4
+        result.cpu().double(), slow_loop(frames, kernels, stride), atol=1e-3, rtol=1e-4
     )
 
 
-def test_gradients_are_right_in_float64() -> None:
+def test_gradients_pass_gradcheck_in_float64() -> None:
     frames, kernels, _ = inputs(taps=3, height=2, width=3, stride=2)
-    doubled = [each.double().requires_grad_() for each in (frames, kernels)]
+    float64_inputs = [each.double().requires_grad_() for each in (frames, kernels)]
     assert torch.autograd.gradcheck(
-        lambda *given_ones: adaptive_convolution(*given_ones, stride=2), doubled
+        lambda *arguments: adaptive_convolution(*arguments, stride=2), float64_inputs
     )
 
 
-def test_the_plain_form_sums_float64_exactly_on_the_device_of_its_tensors() -> None:
+def test_the_reference_computes_in_float64_on_the_device_of_its_inputs() -> None:
     frames, kernels, stride = inputs(taps=3, height=2, width=3, stride=2)
     exact = torch.randn(1, 3, 2, 3).double(), frames.double(), kernels.double()
     results = [
@@ -159,7 +160,7 @@ def test_the_plain_form_sums_float64_exactly_on_the_device_of_its_tensors() -> N
         reference.adaptive_frame_gradient(*exact, stride),
         reference.adaptive_kernel_gradient(*exact, stride),
     ]
-    expected = [slow(*exact[1:], stride), *slow_gradients(*exact, stride)]
+    expected = [slow_loop(*exact[1:], stride), *slow_gradients(*exact, stride)]
     torch.testing.assert_close(results, expected, atol=1e-12, rtol=0)
     meta = [each.to("meta") for each in exact]
     assert reference.adaptive_forward(*meta[1:], stride).is_meta
@@ -167,10 +168,10 @@ def test_the_plain_form_sums_float64_exactly_on_the_device_of_its_tensors() -> N
     assert reference.adaptive_kernel_gradient(*meta, stride).is_meta
 
 
-def test_it_is_a_well_behaved_torch_operator() -> None:
+def test_the_operator_passes_opcheck() -> None:
     frames, kernels, _ = inputs(taps=3, height=4, width=16)
-    needed = (frames.requires_grad_(), kernels.requires_grad_(), 1)
-    torch.library.opcheck(torch.ops.midframe.adaptive_convolution.default, needed)
+    arguments = (frames.requires_grad_(), kernels.requires_grad_(), 1)
+    torch.library.opcheck(torch.ops.midframe.adaptive_convolution.default, arguments)
 
 
 def test_kernels_with_taps_innermost_give_the_same_result() -> None:
@@ -182,7 +183,7 @@ def test_kernels_with_taps_innermost_give_the_same_result() -> None:
     )
 
 
-def test_frames_may_be_views_that_overlap() -> None:
+def test_frames_may_be_non_contiguous_views() -> None:
     frames, kernels, _ = inputs(height=8, width=8)
     shifted = frames[..., 2:, 1:]
     shorter = kernels[..., :6, :7]
@@ -191,7 +192,7 @@ def test_frames_may_be_views_that_overlap() -> None:
     )
 
 
-BAD = {
+INVALID = {
     "rank 5": (torch.rand(1, 3, 9, 9), torch.rand(1, 2, 3, 3, 7, 7), 1),
     "rank 6": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 9, 7, 7), 1),
     "stride is 0": (torch.rand(1, 2, 3, 9, 9), torch.rand(1, 2, 3, 3, 7, 7), 0),
@@ -210,7 +211,7 @@ BAD = {
 
 
 OF_ONE_FRAME = torch.rand(1, 1, 3, 9, 9), torch.rand(1, 1, 3, 3, 7, 7)
-ALSO_BAD = {
+INVALID_SIZES = {
     r"must be \(1, 2, C, 9, 9\)": (OF_ONE_FRAME[0], torch.rand(1, 2, 3, 3, 7, 7)),
     r"must be \(2, 1, C, 9, 9\)": (OF_ONE_FRAME[0], torch.rand(2, 1, 3, 3, 7, 7)),
     r"must be \(1, 1, C, 9, 8\)": (OF_ONE_FRAME[0], torch.rand(1, 1, 3, 3, 7, 6)),
@@ -219,17 +220,17 @@ ALSO_BAD = {
 }
 
 
-@pytest.mark.parametrize("complaint", ALSO_BAD)
-def test_each_size_and_type_of_both_tensors_is_checked(complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        adaptive_convolution(*ALSO_BAD[complaint])
+@pytest.mark.parametrize("message", INVALID_SIZES)
+def test_each_size_and_type_of_both_tensors_is_checked(message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        adaptive_convolution(*INVALID_SIZES[message])
 
 
 @pytest.mark.parametrize("taps", [MAX_TAPS, MAX_TAPS + 2])
-def test_large_kernels_are_accepted(taps: int) -> None:
+def test_kernels_beyond_the_fast_implementations_are_accepted(taps: int) -> None:
     frames, kernels, stride = inputs(several=1, channels=1, taps=taps, height=1, width=1)
     result = adaptive_convolution(frames.double(), kernels)
-    torch.testing.assert_close(result, slow(frames, kernels, stride))
+    torch.testing.assert_close(result, slow_loop(frames, kernels, stride))
 
 
 def test_each_device_has_its_implementation() -> None:
@@ -243,33 +244,33 @@ def test_each_device_has_its_implementation() -> None:
 def test_only_needed_gradients_are_computed_from_a_contiguous_one(
     needed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, bool]] = []
+    computed: list[tuple[str, bool]] = []
 
     class Recorder:
         adaptive_forward = staticmethod(reference.adaptive_forward)
 
         def adaptive_frame_gradient(self, gradient: Tensor, frames: Tensor, *_: Any) -> Tensor:
-            asked.append(("frames", gradient.is_contiguous()))
+            computed.append(("frames", gradient.is_contiguous()))
             return torch.zeros_like(frames)
 
-        def adaptive_kernel_gradient(self, *given: Any) -> Tensor:
-            asked.append(("kernels", given[0].is_contiguous()))
-            return reference.empty_taps_innermost(given[2]).zero_()
+        def adaptive_kernel_gradient(self, *arguments: Any) -> Tensor:
+            computed.append(("kernels", arguments[0].is_contiguous()))
+            return reference.empty_taps_innermost(arguments[2]).zero_()
 
     monkeypatch.setattr(op, "_implementation", lambda _: Recorder())
     frames, kernels, stride = inputs()
     {"frames": frames, "kernels": kernels}[needed].requires_grad_()
     adaptive_convolution(frames, kernels, stride).sum().backward()
-    assert asked == [(needed, True)]
+    assert computed == [(needed, True)]
 
 
-@pytest.mark.parametrize("complaint", BAD)
-def test_wrong_tensors_are_refused_with_what_was_given(complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        adaptive_convolution(*BAD[complaint])
+@pytest.mark.parametrize("message", INVALID)
+def test_invalid_tensors_are_refused_with_their_shapes(message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        adaptive_convolution(*INVALID[message])
 
 
-def test_without_its_engine_there_is_one_warning_and_the_plain_operator(
+def test_without_halide_there_is_one_warning_and_the_reference_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "halide", None)
@@ -279,12 +280,14 @@ def test_without_its_engine_there_is_one_warning_and_the_plain_operator(
     with pytest.warns(
         UserWarning, match="halide is not installed; using the slower PyTorch implementation"
     ):
-        made = adaptive_convolution(frames, kernels, stride)
-    assert torch.equal(adaptive_convolution(frames, kernels, stride), made)
-    torch.testing.assert_close(made.double(), slow(frames, kernels, stride), atol=1e-4, rtol=1e-4)
+        result = adaptive_convolution(frames, kernels, stride)
+    assert torch.equal(adaptive_convolution(frames, kernels, stride), result)
+    torch.testing.assert_close(
+        result.double(), slow_loop(frames, kernels, stride), atol=1e-4, rtol=1e-4
+    )
 
 
-def test_an_installed_engine_that_cannot_be_loaded_is_not_called_missing(
+def test_a_halide_that_cannot_be_loaded_is_not_reported_as_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def load() -> None:
@@ -304,7 +307,7 @@ def test_cuda_equals_the_cpu() -> None:
     )
 
 
-def test_a_fault_of_an_implementation_is_not_taken_for_a_missing_package(
+def test_an_import_error_in_an_implementation_is_raised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "midframe.ops.adaptive.halide", None)

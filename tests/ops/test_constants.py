@@ -10,14 +10,14 @@ CPU = torch.device("cpu")
 
 def test_a_constant_is_copied_to_a_device_once() -> None:
     with torch.inference_mode():
-        found = constant(((1.0, 2.0), (3.0, 4.0)), CPU)
-    assert found.tolist() == [[1, 2], [3, 4]]
-    assert constant(((1.0, 2.0), (3.0, 4.0)), CPU) is found
+        cached = constant(((1.0, 2.0), (3.0, 4.0)), CPU)
+    assert cached.tolist() == [[1, 2], [3, 4]]
+    assert constant(((1.0, 2.0), (3.0, 4.0)), CPU) is cached
     assert constant((1.0, 2.0), torch.device("meta")).device.type == "meta"
-    assert not found.is_inference(), "it can be used with gradients too"
+    assert not cached.is_inference(), "it must be usable with gradients"
 
 
-def test_a_constant_of_a_trace_is_not_kept() -> None:
+def test_a_constant_of_an_export_is_not_cached() -> None:
     class Sum(nn.Module):
         def forward(self, values: Tensor) -> Tensor:
             return values + constant((5.0, 7.0), values.device)
@@ -26,6 +26,6 @@ def test_a_constant_of_a_trace_is_not_kept() -> None:
     assert exported.module()(torch.ones(2)).tolist() == [6, 8]
     elsewhere = torch.export.export(Sum(), (torch.zeros(2, device="meta"),))
     assert elsewhere.module()(torch.ones(2, device="meta")).is_meta
-    found = constant((5.0, 7.0), CPU)
-    assert type(found) is Tensor
-    assert found.tolist() == [5, 7]
+    cached = constant((5.0, 7.0), CPU)
+    assert type(cached) is Tensor
+    assert cached.tolist() == [5, 7]

@@ -1,4 +1,4 @@
-"""Dispatch: the implementation for a device, and compilation of several of them together."""
+"""Dispatch: the choice of implementations and their parallel compilation."""
 
 import warnings
 from threading import Barrier, Thread
@@ -26,17 +26,17 @@ def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "_loaded", {})
 
 
-def test_compilation_is_avoided_in_a_block_of_this_thread_only() -> None:
+def test_compilation_is_disabled_only_in_the_block_and_thread() -> None:
     assert compilation_is_disabled() is False
-    elsewhere: list[bool] = []
+    in_other_thread: list[bool] = []
     with without_compilation():
         with without_compilation():
             assert compilation_is_disabled()
         assert compilation_is_disabled()
-        thread = Thread(target=lambda: elsewhere.append(compilation_is_disabled()))
+        thread = Thread(target=lambda: in_other_thread.append(compilation_is_disabled()))
         thread.start()
         thread.join()
-    assert elsewhere == [False]
+    assert in_other_thread == [False]
     assert not compilation_is_disabled()
     with pytest.raises(ZeroDivisionError), without_compilation():
         raise ZeroDivisionError
@@ -57,7 +57,7 @@ def test_the_implementation_of_a_device_is_imported_once() -> None:
     assert calls == ["cpu", "cuda"]
 
 
-def test_only_implementations_of_the_cpu_are_avoided_with_their_compilation() -> None:
+def test_without_compilation_only_cpu_implementations_are_disabled() -> None:
     loaders = {"cpu": lambda: "Halide", "cuda": lambda: "Triton"}
     with without_compilation():
         assert for_device(loaders, CPU) is None
@@ -68,32 +68,32 @@ def test_only_implementations_of_the_cpu_are_avoided_with_their_compilation() ->
 @pytest.mark.parametrize(
     "error", [ImportError("broken", name="halide"), ImportError("a library is missing")]
 )
-def test_a_package_that_cannot_be_imported_is_reported_once_at_the_caller(
+def test_a_failed_import_is_reported_once_at_the_line_of_the_caller(
     error: ImportError,
 ) -> None:
     def load() -> Any:
         raise error
 
-    with pytest.warns(UserWarning, match="using the slower PyTorch implementation") as found:
+    with pytest.warns(UserWarning, match="using the slower PyTorch implementation") as caught:
         assert load_optional(load) is None
-    assert [each.filename for each in found] == [__file__]
+    assert [each.filename for each in caught] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_optional(load) is None
 
 
-def test_a_tensor_on_the_cpu_selects_no_gpu() -> None:
+def test_the_device_guard_of_a_cpu_tensor_selects_no_gpu() -> None:
     with device_guard(torch.zeros(1)) as guard:
         assert guard is None
     assert isinstance(device_guard(torch.zeros(1)), torch.cuda.device)
 
 
-def test_calls_side_by_side_run_at_the_same_time_and_without_gradients() -> None:
-    barrier, found = Barrier(3), []
+def test_parallel_calls_run_concurrently_in_inference_mode() -> None:
+    barrier, modes = Barrier(3), []
 
     def call() -> None:
         barrier.wait(timeout=60)
-        found.append(torch.is_inference_mode_enabled())
+        modes.append(torch.is_inference_mode_enabled())
 
     run_in_parallel(call, call, call)
-    assert found == [True, True, True]
+    assert modes == [True, True, True]

@@ -1,4 +1,4 @@
-"""All operators under `torch.func` and forward-mode derivatives, in 16 bit, and for no frames."""
+"""All operators with `torch.func`, forward-mode derivatives, 16-bit types and empty batches."""
 
 from collections.abc import Callable
 from functools import partial
@@ -45,19 +45,19 @@ CASES: dict[str, tuple[ModuleType, Operator, list[tuple[int, ...]]]] = {
 }
 pytestmark = [
     pytest.mark.parametrize("name", CASES),
-    # PyTorch loads its forward-mode derivatives in this way
+    # PyTorch loads its forward-mode derivatives with it
     pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning"),
 ]
 
 
 def inputs(name: str, *batch: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
-    """Inputs with a batch axis, or several, of the given sizes."""
+    """Return inputs with batch axes of the given sizes."""
     generator = torch.Generator().manual_seed(0)
     shapes = CASES[name][2]
     return [torch.rand(*batch, *shape, generator=generator).to(dtype) for shape in shapes]
 
 
-def test_forward_mode_derivatives_are_right(name: str) -> None:
+def test_forward_mode_derivatives_pass_gradcheck(name: str) -> None:
     arguments = [each.requires_grad_() for each in inputs(name, 1)]
     assert torch.autograd.gradcheck(CASES[name][1], arguments, check_forward_ad=True)
 
@@ -80,10 +80,10 @@ def test_vmap_equals_a_loop(name: str) -> None:
     last = [each.movedim(0, -1) for each in arguments]
     mapped = torch.vmap(operator, in_dims=(-1,) * len(last), out_dims=-1)(*last)
     assert torch.allclose(mapped.movedim(-1, 0), expected)
-    some = (0, *[None] * (len(arguments) - 1))
+    in_dims = (0, *[None] * (len(arguments) - 1))
     fixed = [arguments[0], *(each[0] for each in arguments[1:])]
     expected = torch.stack([operator(each, *fixed[1:]) for each in arguments[0]])
-    assert torch.allclose(torch.vmap(operator, in_dims=some)(*fixed), expected)
+    assert torch.allclose(torch.vmap(operator, in_dims=in_dims)(*fixed), expected)
 
 
 def test_vmap_of_gradients_equals_a_loop(name: str) -> None:
@@ -94,10 +94,10 @@ def test_vmap_of_gradients_equals_a_loop(name: str) -> None:
 
     gradients = torch.func.grad(total, argnums=tuple(range(len(arguments))))
     expected = [gradients(*each) for each in zip(*arguments, strict=True)]
-    for found, wanted in zip(
+    for actual, loop in zip(
         torch.vmap(gradients)(*arguments), zip(*expected, strict=True), strict=True
     ):
-        assert torch.allclose(found, torch.stack(wanted))
+        assert torch.allclose(actual, torch.stack(loop))
 
 
 def test_jacobians_of_both_modes_are_equal(name: str) -> None:
@@ -107,7 +107,7 @@ def test_jacobians_of_both_modes_are_equal(name: str) -> None:
         assert torch.allclose(torch.func.jacfwd(operator, argnums=index)(*arguments), reverse)
 
 
-def test_several_gradients_are_computed_together(name: str) -> None:
+def test_batched_gradients_equal_single_ones(name: str) -> None:
     operator, arguments = CASES[name][1], [each.requires_grad_() for each in inputs(name, 1)]
     result = operator(*arguments)
     cotangents = torch.randn(3, *result.shape, dtype=result.dtype)
@@ -124,26 +124,26 @@ def test_16_bit_is_computed_in_float32_on_the_cpu(
     name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, operator, _ = CASES[name]
-    types = set()
+    dtypes = set()
 
     def choose(frame: Tensor, *kernels: Tensor) -> Any:
-        types.add(frame.dtype)
+        dtypes.add(frame.dtype)
         return module.reference
 
     monkeypatch.setattr(module, "_implementation", choose)
     arguments = [each.requires_grad_() for each in inputs(name, 1, dtype=dtype)]
-    wide = [each.detach().float().requires_grad_() for each in arguments]
-    result, expected = operator(*arguments), operator(*wide)
+    float32_inputs = [each.detach().float().requires_grad_() for each in arguments]
+    result, expected = operator(*arguments), operator(*float32_inputs)
     assert torch.equal(result, expected.to(dtype))
     cotangent = torch.randn_like(result)
     result.backward(cotangent)
     expected.backward(cotangent.float())
-    for found, wanted in zip(arguments, wide, strict=True):
-        assert torch.allclose(found.grad, wanted.grad.to(dtype), rtol=1e-2, atol=1e-2)
-    assert types == {torch.float32}
+    for actual, expected in zip(arguments, float32_inputs, strict=True):
+        assert torch.allclose(actual.grad, expected.grad.to(dtype), rtol=1e-2, atol=1e-2)
+    assert dtypes == {torch.float32}
 
 
-def test_exports_consist_of_operations_of_pytorch(name: str) -> None:
+def test_exports_consist_of_pytorch_operators(name: str) -> None:
     operator, arguments = CASES[name][1], tuple(inputs(name, 1, dtype=torch.float32))
 
     class Module(torch.nn.Module):
@@ -156,7 +156,7 @@ def test_exports_consist_of_operations_of_pytorch(name: str) -> None:
         torch.testing.assert_close(program.module()(*arguments), operator(*arguments))
 
 
-def test_no_frames_have_no_result(name: str) -> None:
+def test_an_empty_batch_gives_an_empty_result(name: str) -> None:
     operator, arguments = CASES[name][1], [each.requires_grad_() for each in inputs(name, 0)]
     result = operator(*arguments)
     assert result.shape == (0, *operator(*inputs(name, 1)).shape[1:])

@@ -1,4 +1,4 @@
-"""Shared by the Halide pipelines: supported tensors, views of memory, conversions."""
+"""Tools of the Halide pipelines: supported tensors, views of memory, conversions."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ x, y, c, n = (hl.Var(name) for name in "xycn")
 
 
 def layout(image: Any) -> list[tuple[int, int]]:
-    """Extent and stride of each dimension."""
+    """Return the extent and stride of each dimension."""
     return [(image.dim(k).extent(), image.dim(k).stride()) for k in range(image.dimensions())]
 
 
@@ -47,15 +47,15 @@ def address(image: Any) -> int:
         (torch.float16, False, False), (torch.float64, False, False),
     ],
 )  # fmt: skip
-def test_frames_of_float32_and_features_of_bfloat16_too_are_supported_on_the_cpu(
+def test_float32_frames_and_bfloat16_features_are_supported_on_the_cpu(
     dtype: torch.dtype, frames: bool, features: bool
 ) -> None:
-    here = torch.zeros(1, dtype=dtype)
-    assert (supports(here), supports_features(here)) == (frames, features)
-    assert (supports(here.to("meta")), supports_features(here.to("meta"))) == (False, False)
+    tensor = torch.zeros(1, dtype=dtype)
+    assert (supports(tensor), supports_features(tensor)) == (frames, features)
+    assert (supports(tensor.to("meta")), supports_features(tensor.to("meta"))) == (False, False)
 
 
-def test_arrays_are_the_memory_of_tensors() -> None:
+def test_arrays_share_the_memory_of_tensors() -> None:
     tensor = torch.tensor([1.0, -2.0], requires_grad=True)
     view = array(tensor)
     assert (view.dtype, view.ctypes.data) == (np.float32, tensor.data_ptr())
@@ -63,33 +63,34 @@ def test_arrays_are_the_memory_of_tensors() -> None:
     assert (view.dtype, view.tolist()) == (np.uint16, [0x3F80, 0xC000])
 
 
-def test_images_are_read_and_written_in_their_memory_where_rows_are_contiguous() -> None:
+def test_buffers_share_the_memory_of_images_with_contiguous_rows() -> None:
     images = torch.rand(2, 3, 4, 5)
     for function in (buffer, buffer_view):
         assert layout(function(images)) == [(5, 1), (4, 5), (3, 20), (2, 60)]
         assert address(function(images)) == images.data_ptr()
-    part = images[:, 1:, :, 1:4]
-    assert layout(buffer(part)) == [(3, 1), (4, 5), (2, 20), (2, 60)]
-    across = images.transpose(2, 3)
-    assert layout(buffer(across)) == [(4, 1), (5, 4), (3, 20), (2, 60)]
-    assert layout(buffer_view(across)) == [(4, 5), (5, 1), (3, 20), (2, 60)]
-    assert np.array_equal(np.asarray(buffer(across)), np.asarray(buffer_view(across)))
+    view = images[:, 1:, :, 1:4]
+    assert layout(buffer(view)) == [(3, 1), (4, 5), (2, 20), (2, 60)]
+    transposed = images.transpose(2, 3)
+    assert layout(buffer(transposed)) == [(4, 1), (5, 4), (3, 20), (2, 60)]
+    assert layout(buffer_view(transposed)) == [(4, 5), (5, 1), (3, 20), (2, 60)]
+    assert np.array_equal(np.asarray(buffer(transposed)), np.asarray(buffer_view(transposed)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("channels", [3, 51])
-def test_images_with_channels_innermost_are_copied_to_planes(
-    channels: int, dtype: torch.dtype
-) -> None:
-    whole = torch.rand(2, channels, 5, 7).to(dtype)
-    innermost = whole.contiguous(memory_format=torch.channels_last)
-    for planes, part in ((whole, innermost), (whole[:, 1:, :4, 2:], innermost[:, 1:, :4, 2:])):
-        image = buffer(part)
-        assert [stride for _, stride in layout(image)] == [*planes.contiguous().stride()[::-1]]
-        assert np.array_equal(np.asarray(image), np.asarray(buffer(planes.contiguous())))
+def test_channels_last_images_are_copied_to_planes(channels: int, dtype: torch.dtype) -> None:
+    planes = torch.rand(2, channels, 5, 7).to(dtype)
+    innermost = planes.contiguous(memory_format=torch.channels_last)
+    for expected, tensor in (
+        (planes, innermost),
+        (planes[:, 1:, :4, 2:], innermost[:, 1:, :4, 2:]),
+    ):
+        image = buffer(tensor)
+        assert [stride for _, stride in layout(image)] == [*expected.contiguous().stride()[::-1]]
+        assert np.array_equal(np.asarray(image), np.asarray(buffer(expected.contiguous())))
 
 
-def test_images_are_read_with_channels_innermost() -> None:
+def test_buffers_with_channels_innermost_share_the_memory_of_channels_last_images() -> None:
     images = torch.rand(2, 3, 4, 5)
     innermost = images.contiguous(memory_format=torch.channels_last)
     for function, expected in (
@@ -108,12 +109,12 @@ def test_channels_are_divided_into_groups() -> None:
     assert channel_groups(3, 3) == [slice(0, 3)]
 
 
-def test_a_register_holds_a_power_of_two_of_float32() -> None:
+def test_the_number_of_simd_lanes_is_a_power_of_two() -> None:
     assert natural_lanes() in (4, 8, 16)
 
 
 def evaluate(value: Any, count: int, *images: tuple[Any, Tensor]) -> list[Any]:
-    """Compute an expression in x for x from 0."""
+    """Evaluate an expression in x for x from 0 to `count` - 1."""
     result = hl.Func("result")
     result[x] = value
     for image, tensor in images:
@@ -121,7 +122,7 @@ def evaluate(value: Any, count: int, *images: tuple[Any, Tensor]) -> list[Any]:
     return np.asarray(result.realize([count])).tolist()
 
 
-def test_bfloat16_is_stored_as_its_bits_and_rounded_to_even() -> None:
+def test_bfloat16_is_stored_as_bits_and_rounded_to_nearest_even() -> None:
     generator = torch.Generator().manual_seed(0)
     ties = torch.tensor([0x3F808000, 0x3F818000, 0x3F818001, 0x3F817FFF], dtype=torch.int32)
     values = torch.cat((torch.randn(100, generator=generator), ties.view(torch.float32)))
@@ -131,23 +132,25 @@ def test_bfloat16_is_stored_as_its_bits_and_rounded_to_even() -> None:
     assert bits == array(expected).tolist()
     assert evaluate(as_stored(image[x], False), len(values), (image, values)) == values.tolist()
     stored = hl.ImageParam(storage(True), 1)
-    found = evaluate(as_float(stored[x], True), len(values), (stored, expected))
-    assert found == expected.float().tolist()
-    plain = hl.ImageParam(storage(False), 1)
-    assert evaluate(as_float(plain[x], False), len(values), (plain, values)) == values.tolist()
+    result = evaluate(as_float(stored[x], True), len(values), (stored, expected))
+    assert result == expected.float().tolist()
+    unchanged = hl.ImageParam(storage(False), 1)
+    assert (
+        evaluate(as_float(unchanged[x], False), len(values), (unchanged, values)) == values.tolist()
+    )
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_values_of_a_larger_image_lie_between_those_of_bilinear_upsampling(factor: int) -> None:
-    first, apart = upsampling_source(x, factor)
-    places = evaluate(first, 3 * factor), evaluate(apart, 3 * factor)
-    for number, (place, fraction) in enumerate(zip(*places, strict=True)):
+def test_upsampling_sources_are_those_of_bilinear_interpolation(factor: int) -> None:
+    index, weight = upsampling_source(x, factor)
+    positions = evaluate(index, 3 * factor), evaluate(weight, 3 * factor)
+    for number, (pixel, fraction) in enumerate(zip(*positions, strict=True)):
         assert 0 <= fraction < 1
-        assert place + fraction == pytest.approx((number + 0.5) / factor - 0.5)
+        assert pixel + fraction == pytest.approx((number + 0.5) / factor - 0.5)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_pixels_are_interpolated_across_and_down(bf16: bool) -> None:
+def test_pixels_are_fetched_with_bilinear_interpolation(bf16: bool) -> None:
     stored = torch.arange(24.0).reshape(2, 3, 4, 1)  # (n, y, x, c)
     stored[0, 1, 2] = 100
     image = hl.ImageParam(storage(bf16), 4)
@@ -157,7 +160,7 @@ def test_pixels_are_interpolated_across_and_down(bf16: bool) -> None:
     assert evaluate(value, 1, (image, tensor)) == [0.25 * upper + 0.75 * lower]
 
 
-def test_pipelines_are_kept_on_disk_by_their_builder_and_arguments() -> None:
+def test_pipelines_are_identified_by_their_builder_and_arguments() -> None:
     @halide_tools.cached_pipeline
     def build(channels: int, name: str) -> halide_tools.Pipeline:
         result = hl.Func(name)

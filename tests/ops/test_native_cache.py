@@ -1,4 +1,4 @@
-"""Pipelines on disk: what is compiled once is loaded by later processes, if it is sound."""
+"""The cache of compiled pipelines: libraries are stored on disk and loaded if undamaged."""
 
 import errno
 import gc
@@ -28,43 +28,43 @@ from midframe.ops.native_cache import LibraryCache, NativeFunction, open_cache
 
 needs_linker = pytest.mark.skipif(
     sys.platform != "linux" or not any(map(native_cache.shutil.which, native_cache.LINKERS)),
-    reason="there is no linker",
+    reason="no linker is installed",
 )
 x, y = hl.Var("x"), hl.Var("y")
 
 
 _runtime: dict[str, bytes] = {}
-"""The library of Halide's runtime, by its name: it is compiled once for all tests."""
+"""The library of the Halide runtime, by name; it is compiled once for all tests."""
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of a cache that only this test uses; it holds Halide's runtime."""
-    found = tmp_path / "cache" / native_cache.FOLDER
-    monkeypatch.setenv(native_cache.VARIABLE, str(found.parent))
+    """Create a cache folder for this test, with the library of the Halide runtime."""
+    path = tmp_path / "cache" / native_cache.FOLDER
+    monkeypatch.setenv(native_cache.VARIABLE, str(path.parent))
     monkeypatch.setattr(native_cache, "_failed", Event())
     for function in (open_cache, native_cache._load_runtime_once):
         function.cache_clear()
     libraries = open_cache()
     if libraries and not _runtime:
-        path = native_cache._load_runtime(libraries)
-        _runtime[path.name] = path.read_bytes()
+        runtime = native_cache._load_runtime(libraries)
+        _runtime[runtime.name] = runtime.read_bytes()
     for name, content in _runtime.items():
-        if not (found / name).exists():  # what this process has loaded must stay as it is
-            (found / name).write_bytes(content)
-            (found / name).chmod(0o600)
-    yield found
+        if not (path / name).exists():  # a loaded library must not change
+            (path / name).write_bytes(content)
+            (path / name).chmod(0o600)
+    yield path
     for function in (open_cache, native_cache._load_runtime_once):
         function.cache_clear()
 
 
 def new_pipeline(identity: str = "scale") -> Pipeline:
-    """Multiplies an image by a number and adds a whole one."""
+    """Return a pipeline that multiplies an image by a number and adds an integer."""
     image, factor = hl.ImageParam(hl.Float(32), 2, "image"), hl.Param(hl.Float(32), "factor")
-    added, result = hl.Param(hl.Int(32), "added"), hl.Func("result")
-    result[x, y] = image[x, y] * factor + added
+    offset, result = hl.Param(hl.Int(32), "offset"), hl.Func("result")
+    result[x, y] = image[x, y] * factor + offset
     result.parallel(y).vectorize(x, 8, hl.TailStrategy.GuardWithIf)
-    pipeline = Pipeline(result, factor, image, added)
+    pipeline = Pipeline(result, factor, image, offset)
     pipeline.identity = (identity,)
     return pipeline
 
@@ -79,17 +79,17 @@ def run(pipeline: Pipeline) -> np.ndarray[Any, Any]:
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The keys of the pipelines that are compiled."""
-    found: list[str] = []
+    """Record the keys of the pipelines that are compiled."""
+    keys: list[str] = []
     add = LibraryCache.add
 
-    def noted(self: LibraryCache, key: str, *arguments: Any) -> Path:
+    def record(self: LibraryCache, key: str, *arguments: Any) -> Path:
         if key != native_cache._key("runtime"):
-            found.append(key)
+            keys.append(key)
         return add(self, key, *arguments)
 
-    monkeypatch.setattr(LibraryCache, "add", noted)
-    return found
+    monkeypatch.setattr(LibraryCache, "add", record)
+    return keys
 
 
 @needs_linker
@@ -117,7 +117,7 @@ def test_several_threads_run_a_pipeline_at_the_same_time(folder: Path) -> None:
 
 
 @needs_linker
-def test_a_buffer_that_does_not_fit_is_an_error_as_in_memory(folder: Path) -> None:
+def test_a_buffer_that_is_too_small_raises_an_error(folder: Path) -> None:
     for identity in (("scale",), None):
         pipeline = new_pipeline()
         pipeline.identity = identity
@@ -133,7 +133,7 @@ def test_a_buffer_that_does_not_fit_is_an_error_as_in_memory(folder: Path) -> No
 @needs_linker
 def test_damaged_libraries_are_compiled_again(folder: Path, compiled: list[str]) -> None:
     run(new_pipeline())
-    for path in folder.iterdir():  # replaced, since this process has loaded the files themselves
+    for path in folder.iterdir():  # replaced, since this process has loaded the files
         damaged = path.with_suffix(".new")
         damaged.write_bytes(path.read_bytes()[:-100])
         damaged.chmod(0o600)
@@ -188,16 +188,16 @@ def test_without_a_cache_pipelines_are_compiled_in_memory(
 
 
 @needs_linker
-def test_on_a_full_disk_pipelines_are_compiled_in_memory(
+def test_pipelines_are_compiled_in_memory_if_the_disk_is_full(
     folder: Path, monkeypatch: pytest.MonkeyPatch, compiled: list[str]
 ) -> None:
-    def full(*_: object) -> None:
+    def fail_allocation(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def write(*_: object) -> None:
         pytest.fail("Halide ends the process if it cannot write")
 
-    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(os, "posix_fallocate", fail_allocation)
     run(new_pipeline())
     with pytest.raises(OSError, match="No space left"):
         LibraryCache(folder, "cc").add("key", write)
@@ -206,7 +206,7 @@ def test_on_a_full_disk_pipelines_are_compiled_in_memory(
 
 
 @needs_linker
-def test_a_linker_that_fails_is_tried_once(
+def test_a_failing_linker_is_called_only_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch, compiled: list[str]
 ) -> None:
     monkeypatch.setattr(native_cache, "LINKERS", ("false",))
@@ -218,7 +218,7 @@ def test_a_linker_that_fails_is_tried_once(
 
 
 @needs_linker
-def test_the_libraries_that_were_not_used_for_the_longest_time_are_deleted(
+def test_the_least_recently_used_libraries_are_deleted(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, name in enumerate(("one", "two")):
@@ -230,15 +230,15 @@ def test_the_libraries_that_were_not_used_for_the_longest_time_are_deleted(
     margin = min(sizes) // 2  # the third library may be a little larger than the first
     monkeypatch.setattr(native_cache, "MAX_BYTES", sum(sizes) + margin)
     run(new_pipeline("three"))
-    left = set(folder.glob("*.so"))
-    assert len(left) == 3
-    assert len(left & before) == 2
+    remaining = set(folder.glob("*.so"))
+    assert len(remaining) == 3
+    assert len(remaining & before) == 2
     native_cache._load_runtime_once.cache_clear()
     run(new_pipeline("three"))
 
 
 @needs_linker
-def test_a_linker_that_is_removed_leaves_compilation_in_memory(
+def test_pipelines_are_compiled_in_memory_after_the_linker_is_removed(
     folder: Path,
     compiled: list[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -255,7 +255,7 @@ def test_a_linker_that_is_removed_leaves_compilation_in_memory(
 
 
 @needs_linker
-def test_without_a_setting_the_default_folder_is_used_if_it_can_be_written_to(
+def test_the_default_folder_is_used_if_it_is_writable(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[dict[str, Any]] = []
@@ -278,15 +278,15 @@ def test_without_a_setting_the_default_folder_is_used_if_it_can_be_written_to(
     assert tried == [{"dir": expected, "prefix": "."}]
 
 
-def library(folder: Path, name: str, age: int) -> Path:
-    """A file of ten bytes, last used so many seconds after 1970."""
+def write_library(folder: Path, name: str, age: int) -> Path:
+    """Write a file of ten bytes whose last use was `age` seconds after 1970."""
     path = folder / f"{name}.so"
     path.write_bytes(b"0123456789")
     os.utime(path, (age, age))
     return path
 
 
-def test_the_default_folder_is_that_for_caches(
+def test_the_default_folder_is_in_the_cache_folder_of_the_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -296,17 +296,17 @@ def test_the_default_folder_is_that_for_caches(
     assert native_cache.default_folder() == tmp_path / "elsewhere" / "midframe"
 
 
-def test_the_oldest_libraries_are_deleted_but_not_those_in_use(
+def test_the_oldest_libraries_are_deleted_except_those_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newer, older, used = (library(tmp_path, f"age-{age}", age) for age in (2, 1, 0))
+    newer, older, used = (write_library(tmp_path, f"age-{age}", age) for age in (2, 1, 0))
     for limit, kept in ((30, {used, older, newer}), (29, {used, newer}), (5, {used})):
         monkeypatch.setattr(native_cache, "MAX_BYTES", limit)
         LibraryCache(tmp_path, "cc")._limit_size(keep={used})
         assert set(tmp_path.iterdir()) == kept
 
 
-def test_a_library_that_is_found_counts_as_used(tmp_path: Path) -> None:
+def test_finding_a_library_updates_its_time_of_use(tmp_path: Path) -> None:
     content = b"a library"
     path = tmp_path / f"key-{native_cache._digest(content)}.so"
     path.write_bytes(content)
@@ -316,10 +316,10 @@ def test_a_library_that_is_found_counts_as_used(tmp_path: Path) -> None:
     assert path.stat().st_mtime > 0
 
 
-def test_a_library_that_another_process_deletes_is_not_found(
+def test_a_library_deleted_by_another_process_is_not_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library(tmp_path, "key-damaged", 0)
+    write_library(tmp_path, "key-damaged", 0)
     monkeypatch.setattr(native_cache, "_is_own", lambda path: path.unlink())
     assert LibraryCache(tmp_path, "cc").find("key") is None
 
@@ -331,36 +331,36 @@ def test_the_last_four_errors_of_the_runtime_are_kept(monkeypatch: pytest.Monkey
     assert native_cache._errors == [f"error {number} \ufffd" for number in (2, 3, 4, 5)]
 
 
-def test_libraries_depend_on_all_modules_that_pipelines_can_depend_on(
+def test_the_source_digest_covers_all_modules_with_pipelines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(native_cache, "__file__", str(tmp_path / "ops" / "native_cache.py"))
     digest = native_cache._source_digest.__wrapped__
-    found = {digest()}
+    digests = {digest()}
     names = ("ops/inner/halide.py", "models/network.py", "video/static_areas/halide.py")
     for number, name in enumerate(names, 2):
         path = tmp_path / name
         path.parent.mkdir(parents=True)
         path.write_text(f"one = {number}\n")
-        found.add(digest())
+        digests.add(digest())
         path.write_text(f"two = {number}\n")
-        found.add(digest())
-        assert len(found) == 2 * number - 1
+        digests.add(digest())
+        assert len(digests) == 2 * number - 1
     (tmp_path / "times.py").write_text("three = 3\n")
-    assert digest() in found
+    assert digest() in digests
 
 
-def test_all_pipelines_lie_in_folders_on_which_libraries_depend() -> None:
+def test_all_pipelines_are_in_folders_covered_by_the_source_digest() -> None:
     package = Path(midframe.__file__).parent
-    found = {
+    folders = {
         path.relative_to(package).parts[0]
         for path in package.rglob("*.py")
         if "import halide" in path.read_text()
     }
-    assert found - {"doctor.py"} <= set(native_cache.COMPONENTS)
+    assert folders - {"doctor.py"} <= set(native_cache.COMPONENTS)
 
 
-def test_only_private_files_of_this_user_are_own(
+def test_only_private_files_of_the_user_are_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, link = tmp_path / "library.so", tmp_path / "link.so"
@@ -375,7 +375,7 @@ def test_only_private_files_of_this_user_are_own(
     assert native_cache._is_own(path) is False
 
 
-def test_a_pipeline_of_several_results_is_not_kept(folder: Path) -> None:
+def test_a_pipeline_with_several_outputs_is_not_stored(folder: Path) -> None:
     result = SimpleNamespace(outputs=lambda: 2)
     assert native_cache.load_pipeline(("several",), result, []) is None
 
@@ -386,7 +386,7 @@ def test_a_pipeline_of_several_results_is_not_kept(folder: Path) -> None:
     [("echo wrong; echo wrong >&2; exit 1", subprocess.CalledProcessError),
      ("exec sleep 60", subprocess.TimeoutExpired)],
 )  # fmt: skip
-def test_a_linker_that_fails_or_hangs_is_an_error_and_leaves_nothing(
+def test_a_linker_that_fails_or_hangs_raises_an_error_and_leaves_no_files(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -428,34 +428,34 @@ def test_several_processes_compile_the_same_pipeline_at_the_same_time(folder: Pa
 @pytest.mark.slow
 @needs_linker
 @torch.inference_mode()
-def test_frames_are_the_same_from_disk_and_from_memory(
+def test_pipelines_from_disk_and_from_memory_give_the_same_frames(
     folder: Path, monkeypatch: pytest.MonkeyPatch, compiled: list[str]
 ) -> None:
     torch.manual_seed(0)
     network = FlowSep(TINY).for_inference()
-    found = []
+    outputs = []
     for setting in ("", str(folder.parent)):
         monkeypatch.setenv(native_cache.VARIABLE, setting)
         open_cache.cache_clear()
         forget_pipelines(monkeypatch)
-        found.append(network(*frames()))
+        outputs.append(network(*frames()))
     assert len(compiled) > 8
-    assert torch.equal(*found)
+    assert torch.equal(*outputs)
 
 
 def forget_pipelines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all pipelines be loaded or compiled again."""
+    """Reset all pipelines, so that they are loaded or compiled again."""
     monkeypatch.setattr(compilation, "_compiled", set())
     for each in gc.get_objects():
         if type(each) is Pipeline:
             each._is_loaded, each._native = False, None
 
 
-def test_there_is_no_cache_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    def home() -> Path:
+def test_without_a_home_folder_nothing_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_error() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(Path, "home", home)
+    monkeypatch.setattr(Path, "home", raise_error)
     for name in (native_cache.VARIABLE, "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     assert native_cache.open_cache.__wrapped__() is None

@@ -1,4 +1,4 @@
-"""Shared by the CUDA operators: supported tensors, precision of products, layout of images."""
+"""Tools of the Triton operators: supported tensors, precision of products, layout of images."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +17,12 @@ SUPPORTED = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def tensor(*shape: int, dtype: torch.dtype = torch.float32, cuda: bool = True) -> Any:
-    """The attributes of a tensor that the checks read."""
+    """Return an object with the attributes of a tensor that the checks read."""
     return SimpleNamespace(is_cuda=cuda, dtype=dtype, shape=shape)
 
 
 @pytest.mark.parametrize("dtype", [*SUPPORTED, torch.float64, torch.int32])
-def test_tensors_on_cuda_of_any_type_but_float64_are_supported(dtype: torch.dtype) -> None:
+def test_cuda_tensors_of_16_and_32_bit_floats_are_supported(dtype: torch.dtype) -> None:
     supported = dtype in SUPPORTED
     image, images = tensor(1, 3, 4, 4, dtype=dtype), tensor(1, 2, 3, 4, 4, dtype=dtype)
     kernel = tensor(1, 3, 4, 4)
@@ -36,7 +36,7 @@ def test_tensors_on_cuda_of_any_type_but_float64_are_supported(dtype: torch.dtyp
         assert not operator.supports(tensor(1, 3, 4, 4, cuda=False), kernel)
 
 
-def test_frames_with_more_colours_than_a_program_sums_are_not_supported() -> None:
+def test_frames_with_more_than_32_channels_are_not_supported() -> None:
     kernel = tensor(1, 3, 4, 4)
     for channels, supported in ((32, True), (33, False)):
         assert adaptive.supports(tensor(1, 40, channels, 4, 4)) == supported
@@ -44,9 +44,7 @@ def test_frames_with_more_colours_than_a_program_sums_are_not_supported() -> Non
 
 
 @pytest.mark.parametrize(("allowed", "expected"), [(True, "tf32"), (False, "tf32x3")])
-def test_products_are_rounded_to_tensorfloat_where_pytorch_may(
-    allowed: bool, expected: str
-) -> None:
+def test_products_are_computed_in_tf32_if_pytorch_allows_it(allowed: bool, expected: str) -> None:
     before = torch.backends.cuda.matmul.allow_tf32
     try:
         torch.backends.cuda.matmul.allow_tf32 = allowed
@@ -55,7 +53,7 @@ def test_products_are_rounded_to_tensorfloat_where_pytorch_may(
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def test_channels_become_innermost_without_a_copy_where_they_are() -> None:
+def test_channels_last_images_are_not_copied_to_make_channels_innermost() -> None:
     images = torch.rand(2, 3, 4, 5)
     result = triton_tools.channels_innermost(images)
     assert result.is_contiguous()

@@ -11,6 +11,6 @@ def test_corners_are_not_aligned() -> None:
     assert upsample(images, 4).shape == (1, 1, 4, 8)
 
 
-def test_the_same_size_is_the_same_tensor() -> None:
+def test_a_factor_of_1_returns_the_same_tensor() -> None:
     images = torch.rand(1, 3, 4, 5)
     assert upsample(images, 1) is images

@@ -1,4 +1,4 @@
-"""Worker threads: their numbers, their threads, and their end."""
+"""Worker threads: numbering, PyTorch threads and shutdown."""
 
 from concurrent.futures import Future
 from threading import Barrier, Event, Thread
@@ -10,7 +10,7 @@ from midframe.ops.workers import Workers, worker_index
 
 
 @pytest.mark.parametrize(("number", "threads"), [(2, 3), (4, 1), (8, 1)])
-def test_workers_are_numbered_and_divide_the_threads(number: int, threads: int) -> None:
+def test_workers_are_numbered_and_share_the_pytorch_threads(number: int, threads: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(6)
     barrier = Barrier(number)
@@ -23,8 +23,8 @@ def test_workers_are_numbered_and_divide_the_threads(number: int, threads: int) 
     try:
         with Workers(number) as pool:
             assert pool.number == number
-            found = [each.result() for each in [pool.submit(state) for _ in range(number)]]
-        assert sorted(found) == [(index, threads) for index in range(number)]
+            states = [each.result() for each in [pool.submit(state) for _ in range(number)]]
+        assert sorted(states) == [(index, threads) for index in range(number)]
         assert worker_index() == 0
         thread = Thread(target=lambda: later.append(torch.get_num_threads()))
         thread.start()
@@ -34,18 +34,18 @@ def test_workers_are_numbered_and_divide_the_threads(number: int, threads: int) 
         torch.set_num_threads(before)
 
 
-def test_after_an_error_running_calls_end_and_waiting_ones_are_cancelled() -> None:
-    begun, may_end = Event(), Event()
+def test_after_an_error_running_calls_finish_and_waiting_ones_are_cancelled() -> None:
+    started, may_end = Event(), Event()
     calls: list[Future[None]] = []
 
     def wait() -> None:
-        begun.set()
+        started.set()
         may_end.wait(timeout=60)
 
     def fail() -> None:
         with Workers(1) as pool:
             calls.extend([pool.submit(wait), pool.submit(wait)])
-            begun.wait(timeout=60)
+            started.wait(timeout=60)
             calls[1].add_done_callback(lambda _: may_end.set())
             raise ZeroDivisionError
 

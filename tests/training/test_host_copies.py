@@ -14,11 +14,11 @@ from midframe.training.losses import LOSSES, ColourLoss
 
 
 class OperatorsOnHost(TorchDispatchMode):
-    """Records operators that read or return tensors of the host."""
+    """Records operators that read or return tensors on the host."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.calls: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -26,20 +26,20 @@ class OperatorsOnHost(TorchDispatchMode):
             isinstance(each, Tensor) and each.device.type == "cpu"
             for each in tree_leaves((args, kwargs, result))
         ):
-            self.found.append(str(func))
+            self.calls.append(str(func))
         return result
 
 
-class TensorsOfNumbers(TorchFunctionMode):
-    """Records the functions that make a tensor of Python's numbers, which are on the host."""
+class NumberConversions(TorchFunctionMode):
+    """Records functions that convert Python numbers, which are on the host, to tensors or back."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.calls: list[str] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in (torch.tensor, torch.as_tensor, Tensor.new_tensor, Tensor.item, Tensor.tolist):
-            self.found.append(func.__name__)
+            self.calls.append(func.__name__)
         return func(*args, **(kwargs or {}))
 
 
@@ -56,19 +56,19 @@ def test_a_training_step_copies_nothing_from_the_host() -> None:
     for time, scale in ((0.5, 1), (torch.empty(2, device="meta"), 2)):
         step(
             model, first, second, time, scale
-        )  # constants that are kept on the device are copied here
-        with OperatorsOnHost() as operators, TensorsOfNumbers() as numbers:
+        )  # copies the constants that are then cached on the device
+        with OperatorsOnHost() as operators, NumberConversions() as numbers:
             step(model, first, second, time, scale)
-        assert not operators.found
-        assert not numbers.found
+        assert not operators.calls
+        assert not numbers.calls
 
 
-def test_copies_from_the_host_are_found() -> None:
-    with OperatorsOnHost() as operators, TensorsOfNumbers() as numbers:
+def test_copies_from_the_host_are_detected() -> None:
+    with OperatorsOnHost() as operators, NumberConversions() as numbers:
         (
             torch.empty(2, device="meta")
             + torch.zeros(2).to("meta")
             + torch.tensor([1.0, 2.0], device="meta")
         )
-    assert operators.found
-    assert numbers.found == ["tensor"]
+    assert operators.calls
+    assert numbers.calls == ["tensor"]

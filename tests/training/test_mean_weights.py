@@ -26,7 +26,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     mean_weights.main()
 
 
-def test_a_mean_without_fractions_weighs_all_networks_equally() -> None:
+def test_networks_are_weighted_equally_by_default() -> None:
     mean = average_weights([constant_network(0.0), constant_network(3.0)])
     assert all((weights == 1.5).all() for weights in mean.parameters())
 
@@ -38,7 +38,7 @@ def test_a_mean_without_fractions_weighs_all_networks_equally() -> None:
         ([constant_network(1.0)], [0.5, 0.6], "have a sum of 1.1, not 1"),
     ],
 )
-def test_networks_that_have_no_mean_are_refused(
+def test_different_configs_and_wrong_fractions_are_refused(
     others: list[SepConv], fractions: list[float] | None, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -50,13 +50,16 @@ def test_the_command_writes_the_weighted_mean(
 ) -> None:
     for value in (0.0, 4.0):
         save_model(constant_network(value), tmp_path / f"{value:g}.safetensors", {})
-    given = [f"{tmp_path}/0.safetensors=0.25", f"{tmp_path}/4.safetensors=0.75"]
-    run(monkeypatch, tmp_path / "mean.safetensors", *given)
+    arguments = [f"{tmp_path}/0.safetensors=0.25", f"{tmp_path}/4.safetensors=0.75"]
+    run(monkeypatch, tmp_path / "mean.safetensors", *arguments)
     mean = load_model(tmp_path / "mean.safetensors")
     assert all((weights == 3).all() for weights in mean.parameters())
-    for target, last in ((tmp_path / "mean.safetensors", given[1]), (tmp_path / "new", "flowsep")):
+    for target, last in (
+        (tmp_path / "mean.safetensors", arguments[1]),
+        (tmp_path / "new", "flowsep"),
+    ):
         with pytest.raises(SystemExit, match="1"):
-            run(monkeypatch, target, given[0], last)
+            run(monkeypatch, target, arguments[0], last)
     errors = capsys.readouterr().err
     assert "exists" in errors
     assert "names and fractions are needed" in errors

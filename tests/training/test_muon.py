@@ -5,60 +5,62 @@ from midframe.training.muon import Muon, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
-def test_an_orthogonal_step_takes_every_direction_alike(shape: tuple[int, int]) -> None:
+def test_orthogonalisation_equalises_the_singular_values(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     left, values, right = torch.linalg.svd(torch.randn(shape), full_matrices=False)
     matrix = (
         left * torch.linspace(1, 0.05, len(values)) @ right
-    )  # some directions are twenty times as strong
-    reached = torch.linalg.svdvals(orthogonalise(matrix))
-    assert 0.6 < reached.min() < reached.max() < 1.3
+    )  # with singular values from 0.05 to 1
+    values = torch.linalg.svdvals(orthogonalise(matrix))
+    assert 0.6 < values.min() < values.max() < 1.3
     torch.testing.assert_close(orthogonalise(matrix), left @ right, atol=0.35, rtol=0)
 
 
-def test_matrices_learn_as_with_pytorchs_muon_and_vectors_as_with_adamw() -> None:
+def test_steps_equal_those_of_muon_and_adamw_of_pytorch() -> None:
     torch.manual_seed(0)
-    ours, theirs = (
+    weights, reference_weights = (
         [torch.nn.Parameter(value.clone()) for value in values] for values in 2 * [_some_weights()]
     )
     options = {"lr": 1e-2, "weight_decay": 0.1}
-    muon = Muon(ours, **options)
-    others = [
-        torch.optim.Muon(theirs[:1], momentum=0.95, adjust_lr_fn="match_rms_adamw", **options),
-        torch.optim.AdamW(theirs[1:], **options),
+    muon = Muon(weights, **options)
+    references = [
+        torch.optim.Muon(
+            reference_weights[:1], momentum=0.95, adjust_lr_fn="match_rms_adamw", **options
+        ),
+        torch.optim.AdamW(reference_weights[1:], **options),
     ]
     for _ in range(5):
-        for mine, other in zip(ours, theirs, strict=True):
-            mine.grad = torch.randn_like(mine)
-            other.grad = mine.grad.clone()
+        for weight, reference in zip(weights, reference_weights, strict=True):
+            weight.grad = torch.randn_like(weight)
+            reference.grad = weight.grad.clone()
         muon.step()
-        for optimiser in others:
+        for optimiser in references:
             optimiser.step()
-    for mine, other in zip(ours, theirs, strict=True):
+    for weight, reference in zip(weights, reference_weights, strict=True):
         torch.testing.assert_close(
-            mine, other, atol=2e-4, rtol=0
-        )  # a step in bfloat16 is exact to a hundredth
+            weight, reference, atol=2e-4, rtol=0
+        )  # a step in bfloat16 has a relative error of about 1 %
 
 
-def test_a_convolution_is_a_matrix_of_its_outputs_whatever_its_memory_format() -> None:
+def test_convolution_weights_are_flattened_in_any_memory_format() -> None:
     torch.manual_seed(0)
     weights = torch.randn(6, 4, 3, 3)
     gradient = torch.randn_like(weights)
-    stepped = []
+    results = []
     for start in (
         weights,
         weights.flatten(1),
         weights.contiguous(memory_format=torch.channels_last),
     ):
-        learnt = torch.nn.Parameter(start.clone())
-        learnt.grad = gradient.view(start.shape).clone(memory_format=torch.preserve_format)
-        Muon([learnt], lr=0.1).step()
-        stepped.append(learnt.detach().reshape(weights.shape))
-    for other in stepped[1:]:
-        torch.testing.assert_close(other, stepped[0])
+        parameter = torch.nn.Parameter(start.clone())
+        parameter.grad = gradient.view(start.shape).clone(memory_format=torch.preserve_format)
+        Muon([parameter], lr=0.1).step()
+        results.append(parameter.detach().reshape(weights.shape))
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0])
 
 
-def test_weights_grow_until_the_largest_gain() -> None:
+def test_layer_gains_are_limited() -> None:
     torch.manual_seed(0)
     matrix = torch.nn.Parameter(torch.randn(12, 30) / 30**0.5)  # a gain of 1
     vector = torch.nn.Parameter(torch.zeros(12))
@@ -68,7 +70,7 @@ def test_weights_grow_until_the_largest_gain() -> None:
         matrix.grad, vector.grad = -torch.ones_like(matrix), -torch.ones_like(vector)
         muon.step()
         gains.append(float(matrix.detach().norm()) / 12**0.5)
-    assert gains[0] < 1.2, "a small step from below the limit is as without one"
+    assert gains[0] < 1.2, "a step that stays below the limit is not changed"
     assert gains[-1] == pytest.approx(1.3)
     assert float(vector.detach().min()) > 5, "vectors have no limit"
 

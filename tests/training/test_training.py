@@ -49,11 +49,11 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 @pytest.fixture
 def dataset(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
-    """Eight triplets for training, two for validation, one whole frame."""
+    """Write eight triplets for training, two for validation and one validation frame."""
     folder = tmp_path / "set"
-    for part, count in (("train", 8), ("validation", 2), ("validation_frames", 1)):
-        (folder / part).mkdir(parents=True)
-        with ShardWriter(folder / part / "a.tar") as shard:
+    for split, count in (("train", 8), ("validation", 2), ("validation_frames", 1)):
+        (folder / split).mkdir(parents=True)
+        with ShardWriter(folder / split / "a.tar") as shard:
             for index in range(count):
                 shard.write(
                     f"a-{index}", np.stack([frame(index + t, 80, 80) for t in (0, 1, 2)]), {}
@@ -62,7 +62,7 @@ def dataset(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
 
 
 @pytest.mark.slow
-def test_a_toy_training_learns(dataset: Path, tmp_path: Path) -> None:
+def test_the_loss_falls_in_a_toy_training_of_sepconv(dataset: Path, tmp_path: Path) -> None:
     entries: list[dict] = []
     model = build_model("sepconv", {"widths": [8, 16], "taps": 9, "paper": True})
     for head in model.heads:
@@ -82,9 +82,9 @@ def test_a_toy_training_learns(dataset: Path, tmp_path: Path) -> None:
     assert losses[-1] < 0.1 * losses[0]
     scores = [entry["patch_psnr"] for entry in entries if "patch_psnr" in entry]
     assert scores[-1] > scores[0]
-    made = {path.name for path in (tmp_path / "run").iterdir()}
-    assert made >= {"config.json", "log.jsonl", "curves.png", "last.pt", "best.safetensors"}
-    assert any(name.startswith("events.out.tfevents") for name in made)
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files >= {"config.json", "log.jsonl", "curves.png", "last.pt", "best.safetensors"}
+    assert any(name.startswith("events.out.tfevents") for name in files)
     assert load_model(tmp_path / "run" / "best.safetensors").config.taps == 9
 
 
@@ -92,13 +92,13 @@ def test_dead_relus_are_logged(
     dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = build_model("sepconv", {"widths": [8, 8, 16], "taps": 9})
-    silent = model.enlarge[0].smooth
-    torch.nn.init.constant_(silent.bias, -100.0)
-    save_model(model, tmp_path / "silent.safetensors", {})
+    dead = model.enlarge[0].smooth
+    torch.nn.init.constant_(dead.bias, -100.0)
+    save_model(model, tmp_path / "dead.safetensors", {})
     entries: list[dict] = []
-    initial = str(tmp_path / "silent.safetensors")
+    weights = str(tmp_path / "dead.safetensors")
     train(
-        toy(dataset, steps=2, init_from=initial, network={}),
+        toy(dataset, steps=2, init_from=weights, network={}),
         tmp_path / "run",
         progress=entries.append,
     )
@@ -108,16 +108,16 @@ def test_dead_relus_are_logged(
     ]
 
 
-class PowerError(Exception):
-    """Stands for a machine that stops."""
+class CrashError(Exception):
+    """Simulates a machine that crashes."""
 
 
-def fails_at(step: int) -> Callable[[dict], None]:
-    def fail(entry: dict) -> None:
+def crash_at(step: int) -> Callable[[dict], None]:
+    def crash(entry: dict) -> None:
         if entry["step"] == step:
-            raise PowerError
+            raise CrashError
 
-    return fail
+    return crash
 
 
 OLD_NAMES = """
@@ -133,7 +133,7 @@ tether = 0.001
 """
 
 
-def test_settings_with_their_old_names_are_read_and_logged(
+def test_old_names_of_settings_are_accepted_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "old.toml").write_text(OLD_NAMES)
@@ -150,16 +150,16 @@ def test_settings_with_their_old_names_are_read_and_logged(
         config_from({"made_share": 0.5, "synthetic_fraction": 0.5})
 
 
-def test_every_old_name_leads_to_a_setting() -> None:
+def test_every_old_name_refers_to_an_existing_setting() -> None:
     assert set(aliases.SETTINGS.values()) <= set(TrainConfig.__dataclass_fields__)
 
 
-def test_a_run_with_the_old_names_resumes(dataset: Path, tmp_path: Path) -> None:
+def test_a_run_with_old_names_of_settings_is_resumed(dataset: Path, tmp_path: Path) -> None:
     config = toy(dataset, optimiser="muon", max_layer_gain=2.0, ema_decay=0.9)
     train(config, tmp_path / "new")
-    with pytest.raises(PowerError):
-        train(config, tmp_path / "old", progress=fails_at(12))
-    old_names = {present: old for old, present in aliases.SETTINGS.items()}
+    with pytest.raises(CrashError):
+        train(config, tmp_path / "old", progress=crash_at(12))
+    old_names = {new: old for old, new in aliases.SETTINGS.items()}
     path = tmp_path / "old" / "config.json"
     settings = {
         old_names.get(name, name): value for name, value in json.loads(path.read_text()).items()
@@ -178,12 +178,12 @@ def test_a_run_with_the_old_names_resumes(dataset: Path, tmp_path: Path) -> None
     )
 
 
-def test_a_run_of_an_older_version_resumes(dataset: Path, tmp_path: Path) -> None:
+def test_a_run_of_an_older_version_is_resumed(dataset: Path, tmp_path: Path) -> None:
     config = toy(dataset, optimiser="muon")
-    with pytest.raises(PowerError):
-        train(config, tmp_path / "run", progress=fails_at(12))
+    with pytest.raises(CrashError):
+        train(config, tmp_path / "run", progress=crash_at(12))
     settings = json.loads((tmp_path / "run" / "config.json").read_text())
-    del settings["max_layer_gain"]  # which it did not know yet
+    del settings["max_layer_gain"]  # which the older version did not have
     (tmp_path / "run" / "config.json").write_text(json.dumps(settings))
     last = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     del last["optimiser"]["param_groups"][0]["max_layer_gain"]
@@ -196,22 +196,27 @@ def test_a_run_of_an_older_version_resumes(dataset: Path, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimiser", ["adamax", "adamw", "muon"])
-def test_resuming_equals_not_stopping(dataset: Path, tmp_path: Path, optimiser: str) -> None:
+def test_a_resumed_run_gives_bit_identical_weights(
+    dataset: Path, tmp_path: Path, optimiser: str
+) -> None:
     config = toy(dataset, optimiser=optimiser, crops=[[0.0, 32], [0.5, 48]])
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "uninterrupted")
 
-    with pytest.raises(PowerError):
-        train(config, tmp_path / "parts", progress=fails_at(12))
-    assert torch.load(tmp_path / "parts" / "last.pt", weights_only=True)["state"]["step"] == 6
-    train(config, tmp_path / "parts", resume=True)
-    weights = [load_file(tmp_path / name / "best.safetensors") for name in ("whole", "parts")]
+    with pytest.raises(CrashError):
+        train(config, tmp_path / "resumed", progress=crash_at(12))
+    assert torch.load(tmp_path / "resumed" / "last.pt", weights_only=True)["state"]["step"] == 6
+    train(config, tmp_path / "resumed", resume=True)
+    weights = [
+        load_file(tmp_path / name / "best.safetensors") for name in ("uninterrupted", "resumed")
+    ]
     states = [
-        torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "parts")
+        torch.load(tmp_path / name / "last.pt", weights_only=True)
+        for name in ("uninterrupted", "resumed")
     ]
     assert states[0]["state"]["step"] == states[1]["state"]["step"] == 12
-    for part in ("model", "ema"):
-        for key, value in states[0][part].items():
-            assert torch.equal(value, states[1][part][key]), key
+    for name in ("model", "ema"):
+        for key, value in states[0][name].items():
+            assert torch.equal(value, states[1][name][key]), key
     assert weights[0].keys() == weights[1].keys()
 
 
@@ -219,20 +224,23 @@ def test_a_run_without_a_checkpoint_is_resumed_from_the_first_step(
     dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = toy(dataset, steps=2, evaluate_every=2)
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "uninterrupted")
     run = RunFolder(tmp_path / "stopped", config)
     run.open(resume=False)
     run.close()
     train(config, tmp_path / "stopped", resume=True)
     assert "stopped before its first checkpoint: training from the first step" in caplog.text
-    whole, stopped = (
-        torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "stopped")
+    uninterrupted, stopped = (
+        torch.load(tmp_path / name / "last.pt", weights_only=True)
+        for name in ("uninterrupted", "stopped")
     )
     assert stopped["state"]["step"] == 2
-    assert all(torch.equal(value, stopped["model"][key]) for key, value in whole["model"].items())
+    assert all(
+        torch.equal(value, stopped["model"][key]) for key, value in uninterrupted["model"].items()
+    )
 
 
-def test_without_validation_samples_the_log_is_valid_json_and_the_last_weights_are_best(
+def test_without_validation_samples_the_last_weights_are_saved_as_the_best(
     dataset: Path, tmp_path: Path
 ) -> None:
     for split in ("validation", "validation_frames"):
@@ -244,18 +252,20 @@ def test_without_validation_samples_the_log_is_valid_json_and_the_last_weights_a
 
 
 @pytest.mark.slow
-def test_a_run_is_kept_before_its_first_validation(
+def test_a_checkpoint_is_saved_before_the_first_validation(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midframe.training.loop.CHECKPOINT_SECONDS", 0)
     config = toy(dataset, steps=24, evaluate_every=24)
-    train(config, tmp_path / "whole")
-    with pytest.raises(PowerError):
-        train(config, tmp_path / "parts", progress=fails_at(20))
-    kept = torch.load(tmp_path / "parts" / "last.pt", weights_only=True)["state"]["step"]
+    train(config, tmp_path / "uninterrupted")
+    with pytest.raises(CrashError):
+        train(config, tmp_path / "resumed", progress=crash_at(20))
+    kept = torch.load(tmp_path / "resumed" / "last.pt", weights_only=True)["state"]["step"]
     assert kept == 19  # the entry of step 20 comes before its checkpoint
-    train(config, tmp_path / "parts", resume=True)
-    weights = [load_file(tmp_path / name / "best.safetensors") for name in ("whole", "parts")]
+    train(config, tmp_path / "resumed", resume=True)
+    weights = [
+        load_file(tmp_path / name / "best.safetensors") for name in ("uninterrupted", "resumed")
+    ]
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
 
 
@@ -264,24 +274,26 @@ def test_an_interrupted_run_is_saved_after_its_step(
     dataset: Path, tmp_path: Path, number: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = toy(dataset, crops=[[0.0, 32]], evaluate_every=12)
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "uninterrupted")
 
     def interrupt(entry: dict) -> None:
         signal.raise_signal(number)  # before the first step
 
-    with interrupted_by(number), pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "parts", progress=interrupt)
+    with signal_interrupts(number), pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "resumed", progress=interrupt)
     assert "step 1 is saved" in caplog.text
     assert "continue with --resume" in caplog.text
-    train(config, tmp_path / "parts", resume=True)
-    weights = [load_file(tmp_path / name / "best.safetensors") for name in ("whole", "parts")]
+    train(config, tmp_path / "resumed", resume=True)
+    weights = [
+        load_file(tmp_path / name / "best.safetensors") for name in ("uninterrupted", "resumed")
+    ]
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
 
 
 @contextmanager
-def interrupted_by(number: int) -> Iterator[None]:
-    """Let a signal raise KeyboardInterrupt, as the command line does, and check that this is so
-    afterwards too."""
+def signal_interrupts(number: int) -> Iterator[None]:
+    """Let a signal raise KeyboardInterrupt, as the command line does, and check that its handler is
+    restored afterwards."""
     before = signal.signal(number, signal.default_int_handler)
     yield
     assert signal.signal(number, before) is signal.default_int_handler
@@ -292,12 +304,12 @@ def test_a_second_interruption_stops_at_once(dataset: Path, tmp_path: Path) -> N
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    with interrupted_by(signal.SIGINT), pytest.raises(KeyboardInterrupt):
+    with signal_interrupts(signal.SIGINT), pytest.raises(KeyboardInterrupt):
         train(toy(dataset), tmp_path / "run", progress=interrupt)
     assert not (tmp_path / "run" / "last.pt").exists()
 
 
-def test_a_finished_run_can_be_extended(dataset: Path, tmp_path: Path) -> None:
+def test_a_finished_run_is_resumed_only_with_more_steps(dataset: Path, tmp_path: Path) -> None:
     config = toy(dataset, steps=2, crops=[[0.0, 32]])
     train(config, tmp_path / "run")
     with pytest.raises(ConfigError, match=r"is finished, at step 2: .*steps .*init_from="):
@@ -309,7 +321,7 @@ def test_a_finished_run_can_be_extended(dataset: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "config.json").read_text())["steps"] == 4
 
 
-def test_a_gradient_clip_of_0_limits_nothing(dataset: Path, tmp_path: Path) -> None:
+def test_a_gradient_clip_of_0_disables_clipping(dataset: Path, tmp_path: Path) -> None:
     weights = []
     for clip in (0.0, 1e9):
         run = tmp_path / f"run{clip}"
@@ -318,21 +330,23 @@ def test_a_gradient_clip_of_0_limits_nothing(dataset: Path, tmp_path: Path) -> N
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
 
 
-def test_the_average_of_both_frames_is_scored_once(dataset: Path, tmp_path: Path) -> None:
+def test_the_average_of_both_frames_is_scored_once_as_a_baseline(
+    dataset: Path, tmp_path: Path
+) -> None:
     entries: list[dict] = []
     config = toy(dataset, steps=2, evaluate_every=1, crops=[[0.0, 32]])
     train(config, tmp_path / "run", progress=entries.append)
-    (found,) = [entry for entry in entries if "average_patch_psnr" in entry]
-    assert found["step"] == 0
-    assert found.keys() == {"step", "seconds", "average_patch_psnr", "average_frame_psnr"}
+    (entry,) = [entry for entry in entries if "average_patch_psnr" in entry]
+    assert entry["step"] == 0
+    assert entry.keys() == {"step", "seconds", "average_patch_psnr", "average_frame_psnr"}
     shards = open_shards(dataset, "validation_frames")
     first, middle, second = torch.from_numpy(shards.read_frames(0, (0, 1, 2))) / 255
-    assert found["average_frame_psnr"] == pytest.approx(
+    assert entry["average_frame_psnr"] == pytest.approx(
         psnr((first + second) / 2, middle), abs=0.01
     )
     assert [entry["step"] for entry in entries if "loss" in entry] == [
         2
-    ]  # the last, of a short run
+    ]  # a short run logs only its last step
 
 
 @dataclass(frozen=True)
@@ -355,7 +369,7 @@ class Blend(Network):
         return mask * first + (1 - mask) * second
 
 
-def test_a_network_of_ones_own_is_trained(
+def test_a_custom_network_is_trained(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(NETWORKS, "blend", (Blend, BlendConfig))
@@ -378,12 +392,12 @@ def test_runs_do_not_overwrite_each_other(dataset: Path, tmp_path: Path) -> None
         train(toy(dataset), run, resume=True)
 
 
-def test_a_missing_dataset_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_dataset_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is not a dataset"):
         train(toy(tmp_path / "nowhere"), tmp_path / "run")
 
 
-def test_an_invalid_network_is_an_error(dataset: Path, tmp_path: Path) -> None:
+def test_an_invalid_network_raises_an_error(dataset: Path, tmp_path: Path) -> None:
     for network in ({"tapz": 3}, {"taps": 4}):
         with pytest.raises(ConfigError, match="tap"):
             train(toy(dataset, network=network), tmp_path / f"run{network}")
@@ -392,18 +406,18 @@ def test_an_invalid_network_is_an_error(dataset: Path, tmp_path: Path) -> None:
 def test_training_starts_from_initial_weights(
     dataset: Path, tmp_path: Path, tiny_weights: Path
 ) -> None:
-    still = {
+    settings = {
         "init_from": str(tiny_weights),
         "network": {},
         "steps": 2,
         "learning_rate": 0.0,
         "evaluate_every": 2,
     }
-    train(toy(dataset, **still), tmp_path / "run")
+    train(toy(dataset, **settings), tmp_path / "run")
     before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
     assert all(torch.equal(before[key], after[key]) for key in before)
     with pytest.raises(ConfigError, match="another config"):
-        train(toy(dataset, **{**still, "network": {"taps": 11}}), tmp_path / "other")
+        train(toy(dataset, **{**settings, "network": {"taps": 11}}), tmp_path / "other")
 
 
 def test_initial_weights_of_another_network_are_refused(
@@ -416,19 +430,19 @@ def test_initial_weights_of_another_network_are_refused(
         train(toy(dataset, **{**settings, "network": {"depth": 3}}), tmp_path / "run")
 
 
-def test_training_starts_from_the_mean_of_weights(
+def test_training_starts_from_the_mean_of_several_weights(
     dataset: Path, tmp_path: Path, tiny_weights: Path
 ) -> None:
-    threefold = load_model(str(tiny_weights))
-    threefold.load_state_dict({name: 3 * values for name, values in threefold.state_dict().items()})
-    save_model(threefold, tmp_path / "threefold.safetensors", {})
-    both = f"{tiny_weights}, {tmp_path / 'threefold.safetensors'}"
-    still = {"network": {}, "steps": 2, "learning_rate": 0.0, "evaluate_every": 2}
-    train(toy(dataset, init_from=both, **still), tmp_path / "run")
+    tripled = load_model(str(tiny_weights))
+    tripled.load_state_dict({name: 3 * values for name, values in tripled.state_dict().items()})
+    save_model(tripled, tmp_path / "tripled.safetensors", {})
+    both = f"{tiny_weights}, {tmp_path / 'tripled.safetensors'}"
+    settings = {"network": {}, "steps": 2, "learning_rate": 0.0, "evaluate_every": 2}
+    train(toy(dataset, init_from=both, **settings), tmp_path / "run")
     before, after = load_file(tiny_weights), load_file(tmp_path / "run" / "best.safetensors")
     assert all(torch.equal(2 * before[key], after[key]) for key in before)
     with pytest.raises(ConfigError, match="different configs"):
-        train(toy(dataset, init_from=f"{tiny_weights},sepconv", **still), tmp_path / "other")
+        train(toy(dataset, init_from=f"{tiny_weights},sepconv", **settings), tmp_path / "other")
 
 
 ADACONV = {
@@ -440,7 +454,7 @@ ADACONV = {
 
 
 @pytest.mark.slow
-def test_a_toy_training_of_adaconv_learns(dataset: Path, tmp_path: Path) -> None:
+def test_the_loss_falls_in_a_toy_training_of_adaconv(dataset: Path, tmp_path: Path) -> None:
     entries: list[dict] = []
     config = toy(
         dataset,
@@ -464,11 +478,11 @@ FLOWSEP = {"widths": [4, 4, 8, 8], "hidden": [8, 8, 8, 8], "radii": [0, 1, 2, 2]
 
 @pytest.fixture
 def long_samples(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
-    """Eight samples of seven frames for training, two for validation."""
+    """Write eight samples of seven frames for training and two for validation."""
     folder = tmp_path / "long"
-    for part, count in (("train", 8), ("validation", 2)):
-        (folder / part).mkdir(parents=True)
-        with ShardWriter(folder / part / "a.tar") as shard:
+    for split, count in (("train", 8), ("validation", 2)):
+        (folder / split).mkdir(parents=True)
+        with ShardWriter(folder / split / "a.tar") as shard:
             for index in range(count):
                 shard.write(
                     f"a-{index}", np.stack([frame(index + t / 2, 80, 80) for t in range(7)]), {}
@@ -477,7 +491,7 @@ def long_samples(tmp_path: Path, frame: Callable[..., np.ndarray]) -> Path:
 
 
 @pytest.mark.slow
-def test_a_toy_training_of_flowsep_learns(long_samples: Path, tmp_path: Path) -> None:
+def test_the_loss_falls_in_a_toy_training_of_flowsep(long_samples: Path, tmp_path: Path) -> None:
     entries: list[dict] = []
     config = toy(
         long_samples,
@@ -491,12 +505,14 @@ def test_a_toy_training_of_flowsep_learns(long_samples: Path, tmp_path: Path) ->
     scores = train(config, tmp_path / "run", progress=entries.append)
     logged = [entry for entry in entries if "loss" in entry]
     assert logged[-1]["loss"] < logged[0]["loss"]
-    assert set(scores) == {"patch_psnr", "quarter_psnr"}  # whole frames are not held out
+    assert set(scores) == {"patch_psnr", "quarter_psnr"}  # the dataset has no validation frames
     assert scores["quarter_psnr"] > 15
     assert load_model(tmp_path / "run" / "best.safetensors").any_time
 
 
-def test_flowsep_grows_from_weights_of_a_smaller_form(dataset: Path, tmp_path: Path) -> None:
+def test_weights_of_a_smaller_flowsep_initialise_a_larger_one(
+    dataset: Path, tmp_path: Path
+) -> None:
     small = {
         "model": "flowsep",
         "crops": [[0.0, 32]],
@@ -505,27 +521,27 @@ def test_flowsep_grows_from_weights_of_a_smaller_form(dataset: Path, tmp_path: P
         "evaluate_every": 2,
     }
     train(toy(dataset, **{**small, "network": FLOWSEP}), tmp_path / "small")
-    initial = str(tmp_path / "small" / "best.safetensors")
+    weights = str(tmp_path / "small" / "best.safetensors")
     larger = {**FLOWSEP, "widths": [4, 8, 8, 12]}
     scores = train(
-        toy(dataset, **{**small, "network": larger, "init_from": initial}), tmp_path / "larger"
+        toy(dataset, **{**small, "network": larger, "init_from": weights}), tmp_path / "larger"
     )
     assert all(math.isfinite(score) for score in scores.values())
     assert load_model(tmp_path / "larger" / "best.safetensors").config.widths == (4, 8, 8, 12)
-    narrow = {**FLOWSEP, "widths": [4, 4, 4, 4]}
+    smaller = {**FLOWSEP, "widths": [4, 4, 4, 4]}
     with pytest.raises(ConfigError, match="may differ, and no width may become smaller"):
         train(
-            toy(dataset, **{**small, "network": narrow, "init_from": initial}), tmp_path / "other"
+            toy(dataset, **{**small, "network": smaller, "init_from": weights}), tmp_path / "other"
         )
 
 
-def test_frames_are_chosen_near_and_far_and_at_any_time() -> None:
+def test_frames_are_chosen_at_several_distances_and_times() -> None:
     rng = np.random.default_rng(0)
     middles = {choose_frames(7, rng, any_time=False) for _ in range(100)}
     assert middles == {(2, 3, 4), (1, 3, 5), (0, 3, 6)}
     chosen = {choose_frames(7, rng, any_time=True) for _ in range(1000)}
-    assert all(0 <= first < between < second <= 6 for first, between, second in chosen)
-    assert {compute_t(each) for each in chosen} >= {Fraction(part, 6) for part in range(1, 6)} | {
+    assert all(0 <= first < middle < second <= 6 for first, middle, second in chosen)
+    assert {compute_t(each) for each in chosen} >= {Fraction(step, 6) for step in range(1, 6)} | {
         Fraction(1, 4)
     }
     assert choose_frames(3, rng, any_time=True) == (0, 1, 2)
@@ -539,22 +555,22 @@ def test_samples_are_reversed_half_the_time(long_samples: Path) -> None:
     )
 
 
-def test_statistics_of_batch_normalisation_survive_a_stop(dataset: Path, tmp_path: Path) -> None:
+def test_statistics_of_batch_normalisation_are_resumed(dataset: Path, tmp_path: Path) -> None:
     config = toy(dataset, **ADACONV, steps=4, evaluate_every=2, batch=2)
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "uninterrupted")
 
-    with pytest.raises(PowerError):
-        train(config, tmp_path / "parts", progress=fails_at(4))
-    train(config, tmp_path / "parts", resume=True)
+    with pytest.raises(CrashError):
+        train(config, tmp_path / "resumed", progress=crash_at(4))
+    train(config, tmp_path / "resumed", resume=True)
     states = [
         torch.load(tmp_path / name / "last.pt", weights_only=True)["ema"]
-        for name in ("whole", "parts")
+        for name in ("uninterrupted", "resumed")
     ]
     assert any("running_var" in name for name in states[0])
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
-def test_equal_samples_do_not_make_a_score_infinite(tmp_path: Path) -> None:
+def test_the_psnr_of_identical_frames_is_limited(tmp_path: Path) -> None:
     (tmp_path / "validation").mkdir()
     with ShardWriter(tmp_path / "validation" / "a.tar") as shard:
         shard.write("a-0", np.full((3, 80, 80, 3), 40, np.uint8), {})
@@ -569,26 +585,28 @@ def test_equal_samples_do_not_make_a_score_infinite(tmp_path: Path) -> None:
 def test_mixed_precision_does_not_convert_inputs() -> None:
     layer = torch.nn.Linear(3, 2, bias=False)
     fabric = Fabric(accelerator="cpu", devices=1, plugins=[training_precision("bf16-mixed")])
-    seen = []
-    layer.register_forward_hook(lambda _, given, made: seen.extend([given[0].dtype, made.dtype]))
+    dtypes = []
+    layer.register_forward_hook(
+        lambda _, inputs, output: dtypes.extend([inputs[0].dtype, output.dtype])
+    )
     assert fabric.setup_module(layer)(torch.rand(4, 3)).dtype == torch.float32
-    assert seen == [torch.float32, torch.bfloat16]
+    assert dtypes == [torch.float32, torch.bfloat16]
 
 
-def test_a_precision_has_a_known_name(dataset: Path, tmp_path: Path) -> None:
+def test_an_unknown_precision_is_refused(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="choose from auto, 32-true"):
         train(toy(dataset, precision="bf16"), tmp_path / "run")
 
 
 @pytest.mark.slow
-def test_the_whole_way_from_video_to_weights(
+def test_a_network_is_trained_on_a_dataset_created_from_videos(
     render_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
     for index in range(2):
-        made = render_video(f"clip{index}.mp4", frames=20, size=(120, 160), sound=False)
-        made.rename(folder / made.name)
+        clip = render_video(f"clip{index}.mp4", frames=20, size=(120, 160), sound=False)
+        clip.rename(folder / clip.name)
     create_dataset(
         folder, tmp_path / "set", CreateConfig(selection=Selection(size=80), per_clip=30), workers=1
     )
@@ -600,7 +618,7 @@ def test_the_whole_way_from_video_to_weights(
     assert math.isfinite(scores["frame_psnr"])
 
 
-def test_settings_are_read_and_changed(tmp_path: Path) -> None:
+def test_settings_are_read_from_toml_and_overridden(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("batch = 8\nlearning_rate = 1\n[network]\ntaps = 25\n")
     config = load_config(
@@ -612,7 +630,7 @@ def test_settings_are_read_and_changed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         ("batchh=4", "no setting batchh.*batch"),
         ("batch=four", "batch is 'four': .* type int"),
@@ -641,14 +659,14 @@ def test_settings_are_read_and_changed(tmp_path: Path) -> None:
         ("loss={}", "a weight above 0 for each loss"),
     ],
 )
-def test_invalid_settings_are_errors(tmp_path: Path, change: str, complaint: str) -> None:
+def test_invalid_settings_raise_a_config_error(tmp_path: Path, change: str, message: str) -> None:
     path = tmp_path / "a.toml"
     path.write_text("batch = 8\n")
-    with pytest.raises(ConfigError, match=complaint):
+    with pytest.raises(ConfigError, match=message):
         load_config(path, [change])
 
 
-def test_steps_that_minutes_would_override_are_an_error(tmp_path: Path) -> None:
+def test_setting_steps_while_minutes_are_set_raises_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("minutes = 5\n")
     with pytest.raises(ConfigError, match=r"minutes is 5 in .* --set minutes=0"):
@@ -657,7 +675,7 @@ def test_steps_that_minutes_would_override_are_an_error(tmp_path: Path) -> None:
     assert load_config(path, ["minutes=2"]).minutes == 2
 
 
-def test_unreadable_settings_are_errors(tmp_path: Path) -> None:
+def test_unreadable_settings_raise_a_config_error(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("batch = = 3")
     with pytest.raises(ConfigError, match=r"a\.toml is not TOML"):
         load_config(tmp_path / "a.toml")
@@ -676,7 +694,7 @@ def test_the_shipped_settings_are_valid() -> None:
         build_model(config.model, config.network)
 
 
-def test_the_learning_rate_rises_and_falls() -> None:
+def test_the_learning_rate_warms_up_and_decays() -> None:
     config = TrainConfig(warm_up=10, learning_rate=1.0, steps=100)
     rates = [learning_rate(config, step, step / 100) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
@@ -685,7 +703,7 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rates[100] == pytest.approx(0, abs=1e-9)
 
 
-def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
+def test_the_log_is_read_and_its_curves_are_drawn(tmp_path: Path) -> None:
     entries = [
         {"step": 1, "loss": 0.5},
         {"step": 2, "loss": 0.4},
@@ -705,7 +723,7 @@ def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
         read_log(tmp_path / "nowhere")
 
 
-def test_the_files_of_a_run_that_was_killed_are_resumed_or_refused(
+def test_a_truncated_log_is_repaired_and_damaged_files_of_a_run_are_refused(
     tmp_path: Path, tiny_model: SepConv
 ) -> None:
     folder = RunFolder(tmp_path / "run", toy(tmp_path))
@@ -723,7 +741,9 @@ def test_the_files_of_a_run_that_was_killed_are_resumed_or_refused(
     folder.close()
 
 
-def test_a_loss_that_is_no_number_stops_the_training(dataset: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_training_and_saves_the_batch(
+    dataset: Path, tmp_path: Path
+) -> None:
     config = toy(dataset, learning_rate=1e30, gradient_clip=1e30, warm_up=0)
     with pytest.raises(TrainingError, match="not finite"):
         train(config, tmp_path / "run")
@@ -731,7 +751,7 @@ def test_a_loss_that_is_no_number_stops_the_training(dataset: Path, tmp_path: Pa
     assert batch["first"].shape == (4, 3, 48, 48)
 
 
-def test_speed_and_waiting_are_logged(dataset: Path, tmp_path: Path) -> None:
+def test_the_speed_and_the_time_waiting_for_data_are_logged(dataset: Path, tmp_path: Path) -> None:
     entries: list[dict] = []
     train(toy(dataset, steps=20, crops=[[0.0, 32]]), tmp_path / "run", progress=entries.append)
     logged = next(entry for entry in entries if "loss" in entry)
@@ -743,23 +763,23 @@ def test_samples_are_synthetic_with_the_given_probability(dataset: Path) -> None
     (dataset / "synthetic").mkdir()
     with ShardWriter(dataset / "synthetic" / "b.tar") as shard:
         shard.write("b-0", np.full((3, 80, 80, 3), 7, np.uint8), {})
-    for share in (0.0, 0.3, 1.0):
-        data = TrainingSamples(toy(dataset, synthetic_fraction=share, max_shift=0))
-        found = [bool((data[number, 16, 1]["frames"] == 7).all()) for number in range(200)]
-        assert sum(found) == pytest.approx(200 * share, abs=25)
+    for fraction in (0.0, 0.3, 1.0):
+        data = TrainingSamples(toy(dataset, synthetic_fraction=fraction, max_shift=0))
+        synthetic = [bool((data[number, 16, 1]["frames"] == 7).all()) for number in range(200)]
+        assert sum(synthetic) == pytest.approx(200 * fraction, abs=25)
 
 
-def test_devices_share_a_batch() -> None:
+def test_a_batch_is_divided_among_devices() -> None:
     config = TrainConfig(batch=8)
-    whole = next(iter(RequestSampler(config, 3, lambda _: 64)))
-    parts = [next(iter(RequestSampler(config, 3, lambda _: 64, rank, 2))) for rank in (0, 1)]
-    assert sorted(parts[0] + parts[1]) == whole
+    batch = next(iter(RequestSampler(config, 3, lambda _: 64)))
+    shares = [next(iter(RequestSampler(config, 3, lambda _: 64, rank, 2))) for rank in (0, 1)]
+    assert sorted(shares[0] + shares[1]) == batch
 
 
 @pytest.mark.slow
 def test_some_batches_are_processed_at_half_resolution(long_samples: Path, tmp_path: Path) -> None:
-    tickets = iter(RequestSampler(TrainConfig(batch=2, half_res_probability=0.3), 0, lambda _: 64))
-    drawn = [next(tickets) for _ in range(400)]
+    requests = iter(RequestSampler(TrainConfig(batch=2, half_res_probability=0.3), 0, lambda _: 64))
+    drawn = [next(requests) for _ in range(400)]
     assert all(one[2] == other[2] for one, other in drawn)
     assert sum(one[2] == 2 for one, _ in drawn) == pytest.approx(120, abs=35)
     with pytest.raises(ConfigError, match="remove kernel_sum_penalty"):
@@ -785,12 +805,12 @@ def test_some_batches_are_processed_at_half_resolution(long_samples: Path, tmp_p
             tmp_path / "refused",
         )
     assert not (tmp_path / "refused").exists()
-    form = {"widths": [4, 4, 4, 4], "hidden": [4, 4, 4, 4], "taps": 3}
+    network = {"widths": [4, 4, 4, 4], "hidden": [4, 4, 4, 4], "taps": 3}
     scores = train(
         toy(
             long_samples,
             model="flowsep",
-            network=form,
+            network=network,
             steps=2,
             crops=[[0.0, 32]],
             half_res_probability=1.0,
@@ -802,9 +822,9 @@ def test_some_batches_are_processed_at_half_resolution(long_samples: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns(dataset: Path, tmp_path: Path) -> None:
-    """By torchrun, as over several machines; the gradients of halves of a batch average to that of
-    the whole."""
+def test_two_processes_learn_the_weights_of_one(dataset: Path, tmp_path: Path) -> None:
+    """torchrun starts both processes, as on several machines; the mean of the gradients of both
+    halves of a batch is that of the batch."""
     settings = asdict(toy(dataset, steps=4, evaluate_every=4))
     for name, devices, launcher in (
         ("one", 1, []),
@@ -813,12 +833,13 @@ def test_two_processes_learn_what_one_learns(dataset: Path, tmp_path: Path) -> N
         path = tmp_path / f"{name}.toml"
         path.write_text(
             "\n".join(
-                f"{key} = {toml(value)}" for key, value in {**settings, "devices": devices}.items()
+                f"{key} = {format_toml(value)}"
+                for key, value in {**settings, "devices": devices}.items()
             )
         )
         command = [sys.executable, *launcher, "-m", "midframe", "train", str(path)]
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
+        completed = subprocess.run(
             command,
             cwd=tmp_path,
             env=environment,
@@ -827,8 +848,8 @@ def test_two_processes_learn_what_one_learns(dataset: Path, tmp_path: Path) -> N
             timeout=300,
             check=False,
         )
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert done.stdout.count("patch_psnr") >= 1
+        assert completed.returncode == 0, completed.stderr[-2000:]
+        assert completed.stdout.count("patch_psnr") >= 1
     states = [
         torch.load(tmp_path / "runs" / name / "last.pt", weights_only=True)["model"]
         for name in ("one", "two")
@@ -837,23 +858,23 @@ def test_two_processes_learn_what_one_learns(dataset: Path, tmp_path: Path) -> N
         torch.testing.assert_close(value, states[1][key], atol=2e-5, rtol=1e-4)
 
 
-def toml(value: object) -> str:
+def format_toml(value: object) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key} = {format_toml(each)}" for key, each in value.items()) + "}"
     return json.dumps(value)
 
 
-BARE = """
+RUN_WITHOUT_MODULES = """
 import sys
-class Absent:
+class Blocker:
     def find_spec(self, name, path=None, target=None):
         frame = sys._getframe(1)
         while "importlib" in frame.f_globals["__name__"]:
             frame = frame.f_back
-        asks = frame.f_globals["__name__"].partition(".")[0] in ("midframe", "torch")
-        if asks and name.partition(".")[0] in {absent}:
+        blocked = frame.f_globals["__name__"].partition(".")[0] in ("midframe", "torch")
+        if blocked and name.partition(".")[0] in {missing}:
             raise ModuleNotFoundError(name, name=name.partition(".")[0])
-sys.meta_path.insert(0, Absent())
+sys.meta_path.insert(0, Blocker())
 import warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
@@ -864,10 +885,10 @@ train(load_config(Path(sys.argv[1])), Path(sys.argv[2]))
 
 
 @pytest.mark.slow
-def test_training_needs_little(dataset: Path, tmp_path: Path) -> None:
-    """torch, numpy, OpenCV, safetensors and lightning: what a bare machine with a graphics card
-    has."""
-    absent = {
+def test_training_does_not_need_optional_packages(dataset: Path, tmp_path: Path) -> None:
+    """It needs only torch, numpy, OpenCV, safetensors and lightning, the packages of a bare machine
+    with a GPU."""
+    missing = {
         "av",
         "halide",
         "webdataset",
@@ -881,12 +902,12 @@ def test_training_needs_little(dataset: Path, tmp_path: Path) -> None:
     }
     settings = asdict(toy(dataset, steps=2, evaluate_every=2))
     (tmp_path / "a.toml").write_text(
-        "\n".join(f"{key} = {toml(value)}" for key, value in settings.items())
+        "\n".join(f"{key} = {format_toml(value)}" for key, value in settings.items())
     )
-    script = BARE.replace("{absent}", repr(absent))
+    script = RUN_WITHOUT_MODULES.replace("{missing}", repr(missing))
     command = [sys.executable, "-c", script, str(tmp_path / "a.toml"), str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert completed.returncode == 0, completed.stderr[-2000:]
     assert (tmp_path / "run" / "best.safetensors").exists()
     assert not (tmp_path / "run" / "curves.png").exists()
 

@@ -1,4 +1,4 @@
-"""The page is for this machine, or for those who have the password, and for no other site."""
+"""Access to the page: from this machine or with the password, and from no other site."""
 
 import asyncio
 import base64
@@ -19,10 +19,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"page"})
 
 
-def ask(
+def send_request(
     rules: Access, path: str = "/", method: str = "GET", **headers: str
 ) -> tuple[int, dict[str, str]]:
-    """The status and the headers of an answer."""
+    """Send a request; return the status and the headers of the response."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -31,12 +31,15 @@ def ask(
     async def receive() -> Any:
         return {"type": "http.request"}
 
-    named = {"host": "127.0.0.1:7860", **{name.replace("_", "-"): v for name, v in headers.items()}}
-    pairs = [(name.encode(), value.encode()) for name, value in named.items()]
+    all_headers = {
+        "host": "127.0.0.1:7860",
+        **{name.replace("_", "-"): v for name, v in headers.items()},
+    }
+    pairs = [(name.encode(), value.encode()) for name, value in all_headers.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": pairs}
     asyncio.run(Guard(application, rules)(scope, receive, send))
-    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], found
+    response_headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], response_headers
 
 
 def basic(text: str) -> str:
@@ -44,7 +47,7 @@ def basic(text: str) -> str:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.3.2.1"])
-def test_this_machine_needs_no_password(host: str) -> None:
+def test_a_loopback_address_needs_no_password(host: str) -> None:
     assert choose_access(host, None) == Access(host, None)
 
 
@@ -63,7 +66,7 @@ def test_a_password_without_a_user_is_refused(auth: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:9000", "[::1]:7860", "LOCALHOST"])
 def test_a_request_to_this_machine_is_answered(host: str) -> None:
-    status, headers = ask(LOCAL, host=host)
+    status, headers = send_request(LOCAL, host=host)
     assert status == 200
     assert "default-src 'self'" in headers["content-security-policy"]
 
@@ -71,25 +74,25 @@ def test_a_request_to_this_machine_is_answered(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example:7860", "evil.example", "", "127.0.0.1.evil.example"]
 )
-def test_a_request_by_another_name_is_refused(host: str) -> None:
-    assert ask(LOCAL, host=host)[0] == 403
+def test_a_request_with_another_host_name_is_refused(host: str) -> None:
+    assert send_request(LOCAL, host=host)[0] == 403
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:9999", "null"])
-def test_a_request_of_another_sites_page_is_refused(origin: str) -> None:
-    assert ask(LOCAL, "/gradio_api/queue/join", "POST", origin=origin)[0] == 403
-    assert ask(OPEN, "/", origin=origin, authorization=basic("anna:a:secret"))[0] == 403
+def test_a_request_from_a_page_of_another_site_is_refused(origin: str) -> None:
+    assert send_request(LOCAL, "/gradio_api/queue/join", "POST", origin=origin)[0] == 403
+    assert send_request(OPEN, "/", origin=origin, authorization=basic("anna:a:secret"))[0] == 403
 
 
-def test_a_request_of_the_page_itself_is_answered() -> None:
-    assert ask(LOCAL, "/midframe/upload", "POST", origin="http://127.0.0.1:7860")[0] == 200
+def test_a_request_from_the_page_itself_is_answered() -> None:
+    assert send_request(LOCAL, "/midframe/upload", "POST", origin="http://127.0.0.1:7860")[0] == 200
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_another_site_may_link_to_the_page_but_load_nothing_of_it(site: str) -> None:
-    assert ask(LOCAL, "/", sec_fetch_site=site)[0] == 200
-    assert ask(LOCAL, "/midframe/files/a/b", sec_fetch_site=site)[0] == 403
-    assert ask(LOCAL, "/", "POST", sec_fetch_site=site)[0] == 403
+def test_another_site_may_link_to_the_page_but_not_load_its_files(site: str) -> None:
+    assert send_request(LOCAL, "/", sec_fetch_site=site)[0] == 200
+    assert send_request(LOCAL, "/midframe/files/a/b", sec_fetch_site=site)[0] == 403
+    assert send_request(LOCAL, "/", "POST", sec_fetch_site=site)[0] == 403
 
 
 @pytest.mark.parametrize(
@@ -97,19 +100,19 @@ def test_another_site_may_link_to_the_page_but_load_nothing_of_it(site: str) -> 
     ["/gradio_api/upload", "/gradio_api/file=/etc/passwd", "/login", "/gradio_api/proxy=x", "/x"],
 )
 def test_paths_that_the_page_does_not_need_are_refused(path: str) -> None:
-    assert ask(LOCAL, path)[0] == 404
+    assert send_request(LOCAL, path)[0] == 404
 
 
-def test_the_password_is_asked_for_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_path_requires_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "FAILURE_SECONDS", 0)
     for path in ("/", "/midframe/upload", "/nowhere"):
-        status, headers = ask(OPEN, path)
+        status, headers = send_request(OPEN, path)
         assert status == 401
         assert headers["www-authenticate"].startswith("Basic")
     for wrong in ("anna:a:secre", "anna", "ben:a:secret", ""):
-        assert ask(OPEN, authorization=basic(wrong))[0] == 401
-    assert ask(OPEN, authorization="Basic ***")[0] == 401
-    assert ask(OPEN, authorization=basic("anna:a:secret"), host="any.example")[0] == 200
+        assert send_request(OPEN, authorization=basic(wrong))[0] == 401
+    assert send_request(OPEN, authorization="Basic ***")[0] == 401
+    assert send_request(OPEN, authorization=basic("anna:a:secret"), host="any.example")[0] == 200
 
 
 def test_web_sockets_are_refused() -> None:
@@ -124,4 +127,4 @@ def test_web_sockets_are_refused() -> None:
 
 @pytest.mark.parametrize("wrong", [{"host": "[::1"}, {"origin": "http://["}])
 def test_malformed_headers_are_refused(wrong: dict[str, str]) -> None:
-    assert ask(LOCAL, "/midframe/upload/video", "POST", **wrong)[0] == 403
+    assert send_request(LOCAL, "/midframe/upload/video", "POST", **wrong)[0] == 403

@@ -1,4 +1,4 @@
-"""Streams end when the server stops, and other requests are passed on as they are."""
+"""Streams end when the server stops, and other requests pass through unchanged."""
 
 import asyncio
 from typing import Any
@@ -9,9 +9,9 @@ SCOPE = {"type": "http", "method": "GET", "path": "/", "headers": []}
 
 
 async def stream(scope: Any, receive: Any, send: Any) -> None:
-    """Answer for as long as the client is there."""
+    """Answer until the client disconnects."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"part", "more_body": True})
+    await send({"type": "http.response.body", "body": b"chunk", "more_body": True})
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -45,7 +45,7 @@ def test_an_open_stream_ends_when_the_server_stops() -> None:
     assert sent[-1] == {"type": "http.response.body", "body": b""}
 
 
-def test_a_request_is_passed_on_as_it_is() -> None:
+def test_other_requests_pass_through_unchanged() -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:

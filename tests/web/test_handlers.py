@@ -1,4 +1,4 @@
-"""What the buttons of the page do, without Gradio."""
+"""Handlers of the buttons of the page, without Gradio."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -32,11 +32,11 @@ def server() -> Iterator[Server]:
 
 
 def upload(server: Server, path: Path) -> str:
-    """Upload a video; returns the token of its session."""
+    """Upload a video and return the token of its session."""
     session = server.storage.open_session()
-    own = path.rename(session.new_path())
-    facts = probe_video(own, server.limits)
-    session.set_upload("video", StoredFile(own, facts.media_type, facts, path.name))
+    stored = path.rename(session.new_path())
+    facts = probe_video(stored, server.limits)
+    session.set_upload("video", StoredFile(stored, facts.media_type, facts, path.name))
     return session.token
 
 
@@ -47,7 +47,7 @@ def last(texts: AsyncIterator[str]) -> str:
     return asyncio.run(read())[-1]
 
 
-def test_the_fields_become_options() -> None:
+def test_the_fields_are_converted_to_options() -> None:
     assert VideoForm("flowsep").options() == VideoOptions(
         RetimingOptions(factor=2), SourceOptions(), EncodingOptions("h264")
     )
@@ -71,12 +71,14 @@ def test_the_fields_become_options() -> None:
         VideoForm("flowsep", start="1:00", end="0:30"),
     ],
 )
-def test_a_wrong_field_is_an_option_error(form: VideoForm) -> None:
+def test_an_invalid_field_raises_an_option_error(form: VideoForm) -> None:
     with pytest.raises(OptionError):
         form.options()
 
 
-def test_a_wrong_field_is_explained_beside_the_facts(server: Server, render_video: Render) -> None:
+def test_an_invalid_field_is_explained_next_to_the_properties_of_the_video(
+    server: Server, render_video: Render
+) -> None:
     token = upload(server, render_video())
     text = last(server.describe_video(token, "flowsep", TARGET, None, "fast"))
     assert "96 × 64" in text
@@ -89,7 +91,7 @@ def test_time_is_estimated_before_the_work(server: Server, render_video: Render)
     assert "48 frames, 23 of them interpolated. About" in text
 
 
-def test_an_estimate_without_a_measured_speed_gives_a_reason(
+def test_an_estimate_without_a_measured_speed_states_the_reason(
     server: Server, render_video: Render
 ) -> None:
     token = upload(server, render_video(frames=24))
@@ -101,7 +103,7 @@ def test_an_estimate_without_a_measured_speed_gives_a_reason(
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.gif", "a.heic"])
-def test_a_picture_of_any_format_is_shown_as_a_jpeg(
+def test_an_image_of_any_format_is_shown_as_a_jpeg(
     server: Server, tmp_path: Path, frame: Callable[..., Any], name: str
 ) -> None:
     session = server.storage.open_session()
@@ -124,7 +126,9 @@ def test_an_expired_page_is_explained(server: Server) -> None:
     assert "this page has expired: reload it" in last(server.convert_video("guess", "flowsep"))
 
 
-def test_an_error_of_the_work_is_shown_in_plain_words(server: Server, render_video: Render) -> None:
+def test_an_error_of_the_interpolation_is_shown_without_a_traceback(
+    server: Server, render_video: Render
+) -> None:
     token = upload(server, render_video())
     text = last(server.convert_video(token, "broken"))
     assert "the network broke" in text
@@ -132,7 +136,7 @@ def test_an_error_of_the_work_is_shown_in_plain_words(server: Server, render_vid
     assert len(list(server.storage.find(token).folder.iterdir())) == 1
 
 
-def test_no_error_names_a_private_path(server: Server) -> None:
+def test_error_messages_contain_no_private_path(server: Server) -> None:
     error = SourceError(f"{server.storage.root}/0123/abc cannot be read: try again")
     job = server.jobs.submit(Mock(side_effect=error), "anna")
     assert job.wait(30)
@@ -159,13 +163,15 @@ def test_the_progress_of_a_job_does_not_alternate_with_that_of_a_later_one(
     assert len(asyncio.run(show_again())) == 1
 
 
-def test_a_job_that_begins_waits_for_no_others() -> None:
-    job = Job(lambda _: None, "anna")  # taken from the queue, and not running yet
+def test_a_starting_job_is_shown_as_preparing_not_as_waiting() -> None:
+    job = Job(lambda _: None, "anna")  # taken from the queue but not running yet
     assert "Preparing" in fragments.job_progress(job, 0)
     assert "1 job is before yours" in fragments.job_progress(job, 1)
 
 
-def test_a_session_ends_its_jobs_before_its_files(server: Server, render_video: Render) -> None:
+def test_a_closed_session_cancels_its_jobs_before_deleting_its_files(
+    server: Server, render_video: Render
+) -> None:
     token = upload(server, render_video())
     session = server.storage.find(token)
     job = server.jobs.submit(lambda job: [job.report(0, 1) for _ in iter(int, 1)], token)
@@ -174,7 +180,7 @@ def test_a_session_ends_its_jobs_before_its_files(server: Server, render_video: 
     assert not session.folder.exists()
 
 
-def test_a_result_is_not_shown_beside_a_video_that_replaced_its_source(
+def test_a_result_is_not_compared_with_a_video_that_replaced_its_source(
     server: Server, render_video: Render
 ) -> None:
     token = upload(server, render_video("first.mp4"))
@@ -186,9 +192,11 @@ def test_a_result_is_not_shown_beside_a_video_that_replaced_its_source(
         async for text in server.convert_video(token, "flowsep", TARGET, None, "20"):
             texts.append(text)
             if session.uploads["video"].title == "first.mp4":
-                own = other.rename(session.new_path())
-                facts = probe_video(own, server.limits)
-                session.set_upload("video", StoredFile(own, facts.media_type, facts, "second.mp4"))
+                stored = other.rename(session.new_path())
+                facts = probe_video(stored, server.limits)
+                session.set_upload(
+                    "video", StoredFile(stored, facts.media_type, facts, "second.mp4")
+                )
         return texts[-1]
 
     text = asyncio.run(convert())

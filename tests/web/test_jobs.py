@@ -12,7 +12,7 @@ from midframe.web import jobs
 from midframe.web.jobs import INTERNAL_ERROR, Job, JobQueue, QueueFullError, public_text
 
 LONG = 30.0
-"""Seconds after which a test is taken to hang."""
+"""Timeout of a test in seconds."""
 
 
 @pytest.fixture
@@ -23,13 +23,13 @@ def queue() -> Iterator[JobQueue]:
 
 
 class Blocker:
-    """Work that goes on until it is released or cancelled."""
+    """Work that blocks until it is released or cancelled."""
 
     def __init__(self) -> None:
-        self.begun, self.released = threading.Event(), threading.Event()
+        self.started, self.released = threading.Event(), threading.Event()
 
     def __call__(self, job: Job) -> str:
-        self.begun.set()
+        self.started.set()
         while not self.released.wait(0.01):
             job.report(1, 10)
         return "result"
@@ -42,7 +42,7 @@ def test_a_job_returns_its_result(queue: JobQueue) -> None:
     assert (job.progress.done, job.progress.total) == (3, 4)
 
 
-def test_jobs_run_one_at_a_time_in_their_order(queue: JobQueue) -> None:
+def test_jobs_run_one_at_a_time_in_order(queue: JobQueue) -> None:
     order, running = [], []
 
     def work(name: str) -> None:
@@ -53,7 +53,7 @@ def test_jobs_run_one_at_a_time_in_their_order(queue: JobQueue) -> None:
 
     blocker = Blocker()
     first = queue.submit(blocker, "anna")
-    assert blocker.begun.wait(LONG)
+    assert blocker.started.wait(LONG)
     others = [queue.submit(lambda _, n=name: work(n), name) for name in ("ben", "carl")]
     assert [queue.jobs_before(job) for job in (first, *others)] == [0, 1, 2]
     blocker.released.set()
@@ -64,7 +64,7 @@ def test_jobs_run_one_at_a_time_in_their_order(queue: JobQueue) -> None:
 def test_a_full_queue_refuses_a_job_with_a_clear_message(queue: JobQueue) -> None:
     blocker = Blocker()
     queue.submit(blocker, "anna")
-    assert blocker.begun.wait(LONG)
+    assert blocker.started.wait(LONG)
     for owner in ("ben", "carl"):
         queue.submit(lambda _: None, owner)
     with pytest.raises(QueueFullError, match="the queue is full: 2 jobs are waiting"):
@@ -74,17 +74,17 @@ def test_a_full_queue_refuses_a_job_with_a_clear_message(queue: JobQueue) -> Non
 def test_one_owner_cannot_fill_the_queue(queue: JobQueue) -> None:
     blocker = Blocker()
     queue.submit(blocker, "anna")
-    assert blocker.begun.wait(LONG)
+    assert blocker.started.wait(LONG)
     queue.submit(blocker, "anna")
     with pytest.raises(QueueFullError, match="your last job is not finished"):
         queue.submit(blocker, "anna")
     queue.submit(lambda _: None, "ben")
 
 
-def test_a_running_job_stops_where_it_reports_progress(queue: JobQueue) -> None:
+def test_a_cancelled_job_stops_when_it_next_reports_progress(queue: JobQueue) -> None:
     blocker = Blocker()
     job = queue.submit(blocker, "anna")
-    assert blocker.begun.wait(LONG)
+    assert blocker.started.wait(LONG)
     queue.cancel(job)
     assert job.wait(LONG)
     assert (job.status, job.message) == ("cancelled", "")
@@ -93,7 +93,7 @@ def test_a_running_job_stops_where_it_reports_progress(queue: JobQueue) -> None:
 def test_a_waiting_job_is_cancelled_at_once(queue: JobQueue) -> None:
     blocker, ran = Blocker(), []
     queue.submit(blocker, "anna")
-    assert blocker.begun.wait(LONG)
+    assert blocker.started.wait(LONG)
     job = queue.submit(lambda _: ran.append(1), "ben")
     queue.cancel_all("ben")
     assert job.status == "cancelled"
@@ -102,7 +102,7 @@ def test_a_waiting_job_is_cancelled_at_once(queue: JobQueue) -> None:
     assert ran == []
 
 
-def test_an_error_about_a_file_is_shown_as_it_is(queue: JobQueue) -> None:
+def test_the_message_of_a_source_error_is_shown_verbatim(queue: JobQueue) -> None:
     def work(_: Job) -> None:
         raise SourceError("the file is no video")
 
@@ -122,7 +122,7 @@ def test_a_bug_is_logged_and_not_shown(queue: JobQueue, caplog: pytest.LogCaptur
     assert "/secret/path" in caplog.text
 
 
-def test_the_queue_goes_on_after_a_job_that_failed(queue: JobQueue) -> None:
+def test_the_queue_continues_after_a_failed_job(queue: JobQueue) -> None:
     def work(_: Job) -> None:
         raise MemoryError
 
@@ -132,21 +132,25 @@ def test_the_queue_goes_on_after_a_job_that_failed(queue: JobQueue) -> None:
     assert queue.submit(lambda _: 1, "anna").wait(LONG)
 
 
-def test_a_closed_queue_cancels_all_jobs_and_takes_none() -> None:
+def test_a_closed_queue_cancels_all_jobs_and_accepts_none() -> None:
     queue, blocker = JobQueue(), Blocker()
     jobs = [queue.submit(blocker, owner) for owner in ("anna", "ben")]
-    assert blocker.begun.wait(LONG)
+    assert blocker.started.wait(LONG)
     queue.close()
     assert [job.status for job in jobs] == ["cancelled", "cancelled"]
     with pytest.raises(QueueFullError, match="stopping"):
         queue.submit(blocker, "anna")
 
 
-def test_a_queue_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_queue_can_be_closed_again_without_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(jobs, "CLOSE_SECONDS", 0.05)
-    queue, begun, released = JobQueue(), threading.Event(), threading.Event()
-    job = queue.submit(lambda _: begun.set() or released.wait(LONG), "anna")  # heeds no cancelling
-    assert begun.wait(LONG)
+    queue, started, released = JobQueue(), threading.Event(), threading.Event()
+    job = queue.submit(
+        lambda _: started.set() or released.wait(LONG), "anna"
+    )  # cannot be cancelled
+    assert started.wait(LONG)
     queue.close()
     monkeypatch.setattr(jobs, "CLOSE_SECONDS", LONG)
     queue.close()
@@ -155,7 +159,7 @@ def test_a_queue_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert job.wait(LONG)
 
 
-def test_an_option_is_named_as_its_field() -> None:
+def test_an_option_in_a_message_is_replaced_by_the_label_of_its_field() -> None:
     assert public_text(OptionError("`start` is 9: x")) == "From is 9: x"
 
 
@@ -163,6 +167,6 @@ def test_a_full_disk_is_explained() -> None:
     assert "disk is full" in public_text(OSError(errno.ENOSPC, "No space left on device"))
 
 
-def test_the_log_names_the_cause_on_its_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_states_the_cause_on_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert public_text(KeyError("pixel")) == INTERNAL_ERROR
     assert caplog.messages == ["a job failed: KeyError: 'pixel'"]

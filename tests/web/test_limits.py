@@ -1,4 +1,4 @@
-"""Uploads are examined before any work, and refused beyond the limits."""
+"""Uploads are probed before the work, and refused beyond the limits."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -22,7 +22,7 @@ Render = Callable[..., Path]
 LIMITS = Limits()
 
 
-def test_facts_of_a_video_are_found(render_video: Render) -> None:
+def test_probing_a_video_returns_its_properties(render_video: Render) -> None:
     path = render_video(frames=12, rate=Fraction(24))
     facts = probe_video(path, LIMITS)
     assert (facts.width, facts.height, facts.frames, facts.rate) == (96, 64, 12, 24)
@@ -31,7 +31,7 @@ def test_facts_of_a_video_are_found(render_video: Render) -> None:
     assert (facts.size, facts.media_type) == (path.stat().st_size, "video/mp4")
 
 
-def test_a_name_without_a_suffix_is_enough(render_video: Render) -> None:
+def test_a_video_without_a_suffix_is_probed(render_video: Render) -> None:
     path = render_video("in.mkv", frames=3, sound=False)
     bare = path.rename(path.with_name("0123"))
     facts = probe_video(bare, LIMITS)
@@ -39,7 +39,7 @@ def test_a_name_without_a_suffix_is_enough(render_video: Render) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "complaint"),
+    ("limits", "message"),
     [
         (Limits(max_mb=0.001), "larger than 0.001 MB"),
         (Limits(max_seconds=0.2), "up to 0.2 are allowed"),
@@ -47,20 +47,20 @@ def test_a_name_without_a_suffix_is_enough(render_video: Render) -> None:
     ],
 )
 def test_a_video_beyond_the_limits_is_refused(
-    render_video: Render, limits: Limits, complaint: str
+    render_video: Render, limits: Limits, message: str
 ) -> None:
-    with pytest.raises(SourceError, match=complaint):
+    with pytest.raises(SourceError, match=message):
         probe_video(render_video(), limits)
 
 
-def test_a_text_file_is_no_video(tmp_path: Path) -> None:
+def test_a_text_file_is_refused_as_a_video(tmp_path: Path) -> None:
     path = tmp_path / "secret-name.mp4"
     path.write_text("no video")
     with pytest.raises(SourceError, match=r"^the file cannot be opened as a video"):
         probe_video(path, LIMITS)
 
 
-def test_sound_alone_is_no_video(render_video: Render) -> None:
+def test_a_file_with_sound_only_is_refused_as_a_video(render_video: Render) -> None:
     with pytest.raises(SourceError, match=r"^the file has no video stream"):
         probe_video(render_video(picture=False), LIMITS)
 
@@ -79,7 +79,9 @@ def test_a_playlist_cannot_open_other_files(render_video: Render, text: str) -> 
         probe_video(path, LIMITS)
 
 
-def test_facts_of_a_picture_are_found(tmp_path: Path, frame: Callable[..., np.ndarray]) -> None:
+def test_probing_an_image_returns_its_size(
+    tmp_path: Path, frame: Callable[..., np.ndarray]
+) -> None:
     write_image(tmp_path / "a.png", frame(0))
     facts = probe_picture(tmp_path / "a.png", LIMITS)
     assert (facts.width, facts.height) == (96, 64)
@@ -88,7 +90,7 @@ def test_facts_of_a_picture_are_found(tmp_path: Path, frame: Callable[..., np.nd
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.jp2", "a.ppm", "a.tga", "a.qoi"])
-def test_pictures_of_rare_formats_are_accepted(
+def test_images_of_rare_formats_are_accepted(
     tmp_path: Path, frame: Callable[..., np.ndarray], name: str
 ) -> None:
     images = [Image.fromarray(frame(n)) for n in (0, 3)]
@@ -99,7 +101,9 @@ def test_pictures_of_rare_formats_are_accepted(
         probe_picture(tmp_path / name, Limits(max_pixels=1000))
 
 
-def test_heic_is_accepted_in_limits(tmp_path: Path, frame: Callable[..., np.ndarray]) -> None:
+def test_heic_images_are_accepted_within_the_limits(
+    tmp_path: Path, frame: Callable[..., np.ndarray]
+) -> None:
     path = write_heic(tmp_path / "a.heic", frame(0), rotation=1)
     facts = probe_picture(path, LIMITS)
     assert (facts.width, facts.height) == (64, 96)
@@ -107,7 +111,7 @@ def test_heic_is_accepted_in_limits(tmp_path: Path, frame: Callable[..., np.ndar
         probe_picture(path, Limits(max_pixels=1000))
 
 
-def test_heic_of_tiles_is_measured_as_a_whole(
+def test_the_size_of_a_tiled_heic_image_is_that_of_all_tiles(
     tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
     path = write_heic(tmp_path / "a.heic", frame(0, 128, 192), tile=64)
@@ -117,7 +121,7 @@ def test_heic_of_tiles_is_measured_as_a_whole(
         probe_picture(path, Limits(max_pixels=5000))  # a tile has 4096
 
 
-def test_a_picture_that_would_start_a_program_is_refused(
+def test_an_eps_image_is_refused_because_it_would_start_a_program(
     tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
     Image.fromarray(frame(0)).save(tmp_path / "a.eps")
@@ -125,8 +129,8 @@ def test_a_picture_that_would_start_a_program_is_refused(
         probe_picture(tmp_path / "a.eps", LIMITS)
 
 
-def test_a_text_file_is_no_picture(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_text("no picture")
+def test_a_text_file_is_refused_as_an_image(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no image")
     with pytest.raises(SourceError, match=r"^the file cannot be read as a picture"):
         probe_picture(tmp_path / "a.png", LIMITS)
 
@@ -169,7 +173,7 @@ def test_frames_are_counted_before_the_work(
 @pytest.mark.parametrize(
     ("times", "expected"), [([0, 1, 2, 3, 5, 6, 9, 10, 11], (24, 14)), ([0], (2, 0))]
 )
-def test_frames_that_a_phone_dropped_are_estimated(
+def test_frames_dropped_by_a_phone_are_counted_in_the_estimate(
     tmp_path: Path, times: list[int], expected: tuple[int, int]
 ) -> None:
     path = render(Film("in.mkv", times=times, sound=()), tmp_path)
@@ -180,12 +184,12 @@ def test_frames_that_a_phone_dropped_are_estimated(
     assert (report.frames_out, report.frames_interpolated) == expected
 
 
-def test_a_start_behind_the_end_is_refused(render_video: Render) -> None:
+def test_a_start_after_the_end_is_refused(render_video: Render) -> None:
     facts = probe_video(render_video(frames=24, rate=Fraction(24)), LIMITS)
     with pytest.raises(OptionError, match="start is 1, the video ends at 1 seconds"):
         count_frames(facts, VideoOptions(source=SourceOptions(1)))
 
 
-def test_the_size_of_a_rotated_video_is_that_on_the_screen(tmp_path: Path) -> None:
+def test_the_size_of_a_rotated_video_is_its_display_size(tmp_path: Path) -> None:
     facts = probe_video(render(Film(rotation=90, sound=()), tmp_path), LIMITS)
     assert (facts.width, facts.height) == (64, 96)

@@ -1,4 +1,4 @@
-"""The page in a real browser: it uploads, shows progress, plays, downloads, cancels and refuses."""
+"""The page in a real browser: upload, progress, playback, download, cancelling and refusals."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,37 +19,37 @@ pytestmark = pytest.mark.slow
 
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 LONG = 60_000
-"""Milliseconds after which a test is taken to hang."""
+"""Timeout of a test in milliseconds."""
 Render = Callable[..., Path]
 NAME = "my <b>${clip}{{1}}.mp4"
-"""A name that is neither HTML nor a template."""
+"""A name that must not be interpreted as HTML or as a template."""
 
 
 def open_page(browser: Any, site: Site, size: tuple[int, int]) -> Any:
-    """Open the page, of which nothing may fail or be loaded from elsewhere."""
+    """Open the page and record script errors and requests to other sites."""
     page = browser.new_page(viewport={"width": size[0], "height": size[1]})
     page.set_default_timeout(LONG)
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
 
-    def note(request: Any) -> None:
+    def check_request(request: Any) -> None:
         if not request.url.startswith((site.url, "data:", "blob:")):
             page.problems.append(request.url)
 
-    page.on("request", note)
+    page.on("request", check_request)
     page.goto(site.url)
     page.wait_for_selector("#mf-drop-video [data-session=open], #mf-drop-video[data-session=open]")
     return page
 
 
 def close(site: Site, *pages: Any) -> None:
-    """Close pages as a visitor does, and wait for their files to be deleted: Playwright may end a
-    page before its browser has sent that it was left."""
+    """Navigate away from pages, wait until their files are deleted, and close them: Playwright may
+    close a page before its browser has sent the event for leaving it."""
     site.closing.touch()
     try:
         for page in pages:
             page.goto("about:blank")
-        eventually(lambda: not site.files())
+        wait_until(lambda: not site.files())
     finally:
         site.closing.unlink()
     for page in pages:
@@ -61,7 +61,7 @@ def size() -> str:
     return "desktop"
 
 
-on_both = pytest.mark.parametrize("size", SIZES)
+on_both_sizes = pytest.mark.parametrize("size", SIZES)
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def upload(page: Any, path: Path, field: str = "video") -> None:
     page.set_input_files(f"#mf-file-{field}", path)
 
 
-def start_slowly(page: Any, site: Site, clip: Path) -> None:
-    """Start a video whose work goes on until the test ends or cancels it."""
+def start_blocked_work(page: Any, site: Site, clip: Path) -> None:
+    """Start a video whose work blocks until the test ends or cancels it."""
     upload(page, clip)
     page.wait_for_selector("#mf-facts >> text=on this machine.")
     site.brake.touch()
@@ -91,18 +91,18 @@ def start_slowly(page: Any, site: Site, clip: Path) -> None:
     page.wait_for_selector("#mf-result progress")
 
 
-def eventually(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + LONG / 1000
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
 
 
-@on_both
+@on_both_sizes
 def test_a_video_is_uploaded_interpolated_played_and_downloaded(
     page: Any, site: Site, clip: Path, tmp_path: Path
 ) -> None:
-    start_slowly(page, site, clip)
+    start_blocked_work(page, site, clip)
     facts = page.inner_text("#mf-facts")
     assert "96 × 64" in facts
     assert "24 frames/s" in facts
@@ -125,7 +125,7 @@ def test_a_video_is_uploaded_interpolated_played_and_downloaded(
 
 
 def check_playing(page: Any) -> None:
-    """Check that the result plays, and the original with it."""
+    """Check that the result and the original play in sync."""
     page.evaluate("document.querySelector('.mf-result').play()")
     times = "['.mf-result', '.mf-original'].map((n) => document.querySelector(n).currentTime)"
     page.wait_for_function(f"{times}.every((time) => time > 0.3)")
@@ -135,8 +135,8 @@ def check_playing(page: Any) -> None:
     page.wait_for_function(f"Math.abs({times}[0] - 0.5) + Math.abs({times}[1] - 0.5) < 0.05")
 
 
-def test_a_cancelled_video_leaves_nothing_behind(page: Any, site: Site, clip: Path) -> None:
-    start_slowly(page, site, clip)
+def test_a_cancelled_video_leaves_no_files(page: Any, site: Site, clip: Path) -> None:
+    start_blocked_work(page, site, clip)
     assert len(site.files()) > 1
     page.click("#mf-cancel")
     page.wait_for_selector("text=Cancelled. Nothing was kept.")
@@ -147,13 +147,13 @@ def test_a_closed_page_stops_its_work_and_deletes_its_files(
     browser: Any, site: Site, clip: Path
 ) -> None:
     page = open_page(browser, site, SIZES["desktop"])
-    start_slowly(page, site, clip)
+    start_blocked_work(page, site, clip)
     close(site, page)
     site.brake.unlink(missing_ok=True)
 
 
 def test_a_reload_keeps_the_work_and_then_the_result(page: Any, site: Site, clip: Path) -> None:
-    start_slowly(page, site, clip)
+    start_blocked_work(page, site, clip)
     page.reload()
     page.wait_for_selector("#mf-result progress")
     assert NAME in page.inner_text("#mf-facts")
@@ -164,11 +164,11 @@ def test_a_reload_keeps_the_work_and_then_the_result(page: Any, site: Site, clip
     assert page.evaluate("fetch(document.querySelector('.mf-download').href).then((a) => a.ok)")
 
 
-def test_a_reload_keeps_the_names_of_pictures(
+def test_a_reload_keeps_the_names_of_images(
     page: Any, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
     page.click("role=tab[name='Pictures']")
-    upload_pictures(page, tmp_path, frame, "")
+    upload_images(page, tmp_path, frame, "")
     page.reload()
     for tab, prefix in (("Pictures", ""), ("Kernels and flow", "visualize-")):
         page.click(f"role=tab[name='{tab}']")
@@ -177,7 +177,7 @@ def test_a_reload_keeps_the_names_of_pictures(
 
 
 def test_an_upload_that_stalls_is_reported(page: Any, clip: Path) -> None:
-    page.route("**/midframe/upload/**", lambda _: None)  # never goes on
+    page.route("**/midframe/upload/**", lambda _: None)  # never answered
     page.evaluate("document.querySelector('#mf-file-video').dataset.stallSeconds = 0.1")
     upload(page, clip)
     page.wait_for_selector("#mf-drop-video >> text=The upload stalled: check the connection")
@@ -192,19 +192,21 @@ def test_a_file_whose_upload_failed_can_be_chosen_again(page: Any, clip: Path) -
     page.wait_for_selector("#mf-facts >> text=on this machine.")
 
 
-def test_a_page_whose_session_ended_is_told_to_reload(page: Any, site: Site, clip: Path) -> None:
-    start_slowly(page, site, clip)
+def test_a_page_whose_session_ended_asks_for_a_reload(page: Any, site: Site, clip: Path) -> None:
+    start_blocked_work(page, site, clip)
     page.evaluate("midframe.connection.close(), midframe.connection = null")
     page.evaluate("midframe.connect('of a server that was started again')")
     page.wait_for_selector("#mf-drop-video >> text=This page has expired: reload it")
     assert page.locator("#mf-result progress").count() == 0
 
 
-def test_a_second_page_waits_for_the_first(browser: Any, site: Site, clip: Path) -> None:
+def test_the_job_of_a_second_page_waits_for_that_of_the_first(
+    browser: Any, site: Site, clip: Path
+) -> None:
     first, second = (open_page(browser, site, SIZES["desktop"]) for _ in range(2))
     upload(second, clip)
     second.wait_for_selector("#mf-facts >> text=on this machine.")
-    start_slowly(first, site, clip)
+    start_blocked_work(first, site, clip)
     second.click("#mf-start")
     second.wait_for_selector("text=Waiting: 1 job is before yours.")
     second.click("#mf-cancel")
@@ -215,7 +217,7 @@ def test_a_second_page_waits_for_the_first(browser: Any, site: Site, clip: Path)
     close(site, first, second)
 
 
-def test_an_original_that_the_browser_cannot_play_is_told_from_the_result(
+def test_an_unplayable_original_is_reported_and_the_result_still_plays(
     page: Any, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
     images = [Image.fromarray(frame(n)) for n in range(4)]
@@ -228,17 +230,17 @@ def test_an_original_that_the_browser_cannot_play_is_told_from_the_result(
     assert not page.is_visible("text=This browser cannot play the result")
 
 
-def test_a_file_that_is_dropped_beside_its_field_does_not_replace_the_page(page: Any) -> None:
-    dropped = """(selector) => {
+def test_a_file_dropped_outside_its_field_does_not_replace_the_page(page: Any) -> None:
+    default_prevented = """(selector) => {
         const event = new DragEvent("drop", {bubbles: true, cancelable: true});
         document.querySelector(selector).dispatchEvent(event);
         return event.defaultPrevented;
     }"""
-    assert page.evaluate(dropped, "h1")
-    assert not page.evaluate(dropped, "#mf-file-video")
+    assert page.evaluate(default_prevented, "h1")
+    assert not page.evaluate(default_prevented, "#mf-file-video")
 
 
-def test_the_focus_of_the_keyboard_is_visible_everywhere(page: Any) -> None:
+def test_keyboard_focus_is_always_visible(page: Any) -> None:
     outlined = """() => {
         const element = document.activeElement.closest(".mf-drop") || document.activeElement;
         return getComputedStyle(element).outlineStyle === "solid" || element.outerHTML;
@@ -268,14 +270,14 @@ def test_a_file_that_is_too_large_is_refused(page: Any, site: Site, tmp_path: Pa
     assert site.files() == []
 
 
-@on_both
-def test_frames_between_two_pictures_are_shown_and_compared(
+@on_both_sizes
+def test_frames_between_two_images_are_shown_and_compared(
     page: Any, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
     page.click("role=tab[name='Pictures']")
     page.click("#mf-interpolate")
     page.wait_for_selector("text=two pictures are needed")
-    upload_pictures(page, tmp_path, frame, "")
+    upload_images(page, tmp_path, frame, "")
     page.click("#mf-interpolate")
     page.wait_for_selector(".mf-viewer")
     assert page.locator(".mf-frame").count() == 9
@@ -287,7 +289,7 @@ def test_frames_between_two_pictures_are_shown_and_compared(
     page.wait_for_function(f"{width} === 96")
 
 
-def upload_pictures(page: Any, folder: Path, frame: Callable[..., np.ndarray], prefix: str) -> None:
+def upload_images(page: Any, folder: Path, frame: Callable[..., np.ndarray], prefix: str) -> None:
     for n, slot in enumerate(("first", "second")):
         path = folder / f"{slot}.png"
         write_image(path, frame(2 * n))
@@ -295,12 +297,12 @@ def upload_pictures(page: Any, folder: Path, frame: Callable[..., np.ndarray], p
         page.wait_for_selector(f"#mf-drop-{prefix}{slot} >> text={slot}.png")
 
 
-@on_both
-def test_a_click_shows_the_kernels_and_the_flow_of_a_pixel(
+@on_both_sizes
+def test_a_click_shows_the_kernels_and_flow_of_the_pixel(
     page: Any, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
     page.click("role=tab[name='Kernels and flow']")
-    upload_pictures(page, tmp_path, frame, "visualize-")
+    upload_images(page, tmp_path, frame, "visualize-")
     page.wait_for_selector(".mf-click")
     box = page.locator(".mf-click").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.255, box["y"] + box["height"] * 0.51)
@@ -316,8 +318,8 @@ def test_the_speed_of_a_model_is_measured(page: Any) -> None:
     page.wait_for_selector("#mf-speed-flowsep >> text=at 640 × 360 on this machine.")
 
 
-@on_both
-def test_the_page_has_no_serious_fault_of_accessibility(page: Any, site: Site, clip: Path) -> None:
+@on_both_sizes
+def test_the_page_has_no_serious_accessibility_violation(page: Any, site: Site, clip: Path) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     upload(page, clip)
     page.wait_for_selector("#mf-facts >> text=on this machine.")
@@ -325,10 +327,10 @@ def test_the_page_has_no_serious_fault_of_accessibility(page: Any, site: Site, c
     page.wait_for_selector(".mf-done")
     for tab in ("Video", "Pictures", "Kernels and flow", "Models"):
         page.click(f"role=tab[name='{tab}']")
-        found = axe.Axe().run(page).response["violations"]
+        violations = axe.Axe().run(page).response["violations"]
         serious = [
             (each["id"], [node["html"] for node in each["nodes"]])
-            for each in found
+            for each in violations
             if each["impact"] in ("serious", "critical")
         ]
         assert serious == [], tab

@@ -1,4 +1,4 @@
-"""The routes beside Gradio's, without a server."""
+"""The routes added to those of Gradio, without a server."""
 
 import asyncio
 import json
@@ -27,13 +27,15 @@ def storage() -> Iterator[Storage]:
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine, in another thread: Playwright has a loop in this one."""
+    """Run a coroutine in another thread, because Playwright has an event loop in this one."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, coroutine).result()
 
 
-async def answer(storage: Storage, path: str, messages: list[Any], **headers: str) -> list[Any]:
-    """What the routes send to a client that sends some messages and then nothing more."""
+async def send_request(
+    storage: Storage, path: str, messages: list[Any], **headers: str
+) -> list[Any]:
+    """Return the response of the routes to a client that sends some messages and then stalls."""
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -44,18 +46,26 @@ async def answer(storage: Storage, path: str, messages: list[Any], **headers: st
         if b"names" in message.get("body", b""):
             storage.close_session(path.rpartition("/")[2])
 
-    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    encoded = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     method = "POST" if headers else "GET"
-    scope = {"type": "http", "method": method, "path": path, "headers": named, "query_string": b""}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "headers": encoded,
+        "query_string": b"",
+    }
     await Starlette(routes=make_routes(storage, Limits()))(scope, receive, send)
     return sent
 
 
-def test_an_upload_that_stalls_is_ended(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_upload_is_ended(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "STALL_SECONDS", 0.05)
     session = storage.open_session()
     messages = [{"type": "http.request", "body": b"x", "more_body": True}]
-    upload = answer(storage, "/midframe/upload/video", messages, x_midframe_session=session.token)
+    upload = send_request(
+        storage, "/midframe/upload/video", messages, x_midframe_session=session.token
+    )
     start, body = run(asyncio.wait_for(upload, 30))
     assert start["status"] == 422
     assert (b"connection", b"close") in start["headers"]
@@ -63,10 +73,10 @@ def test_an_upload_that_stalls_is_ended(storage: Storage, monkeypatch: pytest.Mo
     assert list(session.folder.iterdir()) == []
 
 
-def test_a_page_that_connects_gets_the_names_of_its_files(storage: Storage) -> None:
+def test_a_connecting_page_receives_the_names_of_its_files(storage: Storage) -> None:
     session = storage.open_session()
     session.set_upload("first", StoredFile(Path("0123"), "image/png", None, "my\na.png"))
-    sent = run(answer(storage, f"/midframe/alive/{session.token}", []))
+    sent = run(send_request(storage, f"/midframe/alive/{session.token}", []))
     event, data, *_ = sent[1]["body"].decode().split("\n")
     assert event == "event: names"
     assert json.loads(data.removeprefix("data: ")) == {"first": "mya.png"}

@@ -1,4 +1,4 @@
-"""The server without a browser: what it answers to requests of any kind."""
+"""The server without a browser: its responses to valid and malicious requests."""
 
 import json
 import os
@@ -20,52 +20,54 @@ from midframe.errors import OptionError
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
 
 
-def ask(site: Site, path: str, data: bytes | None = None, **headers: str) -> tuple[int, str]:
-    """The status and the text of an answer."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+def send_request(
+    site: Site, path: str, data: bytes | None = None, **headers: str
+) -> tuple[int, str]:
+    """Send a request; return the status and the text of the response."""
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        with urlopen(Request(site.url + path, data, named), timeout=60) as answer:
+        with urlopen(Request(site.url + path, data, headers), timeout=60) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:
             return error.code, error.read().decode()
 
 
-def test_the_page_is_served_without_addresses_of_other_sites(site: Site) -> None:
-    status, text = ask(site, "/")
+def test_the_page_loads_nothing_from_other_sites(site: Site) -> None:
+    status, text = send_request(site, "/")
     assert status == 200
     loaded = re.findall(r"""(?:src|href)=["'](https?://[^"']+)""", text)
     assert [address for address in loaded if not address.startswith(site.url)] == []
 
 
 def test_an_upload_needs_a_session(site: Site) -> None:
-    status, text = ask(site, "/midframe/upload/video", b"x", X_Midframe_Session="guess")
+    status, text = send_request(site, "/midframe/upload/video", b"x", X_Midframe_Session="guess")
     assert (status, text) == (403, "this page has expired: reload it")
     assert site.files() == []
 
 
-def test_an_upload_has_a_known_place(site: Site) -> None:
-    assert ask(site, "/midframe/upload/..%2Fx", b"x")[0] == 404
-    assert ask(site, "/midframe/upload/other", b"x")[0] == 404
+def test_an_upload_to_an_unknown_field_is_refused(site: Site) -> None:
+    assert send_request(site, "/midframe/upload/..%2Fx", b"x")[0] == 404
+    assert send_request(site, "/midframe/upload/other", b"x")[0] == 404
 
 
-def test_files_need_the_names_of_a_session_and_a_file(site: Site) -> None:
+def test_files_are_found_only_by_the_names_of_a_session_and_a_file(site: Site) -> None:
     for path in ("guess/guess", "../../etc/passwd", "%2e%2e/x"):
-        assert ask(site, f"/midframe/files/{path}")[0] == 404
+        assert send_request(site, f"/midframe/files/{path}")[0] == 404
 
 
 @pytest.mark.parametrize(
     "path", ["/gradio_api/upload", "/gradio_api/file=/etc/passwd", "/monitoring", "/docs"]
 )
-def test_routes_of_gradio_that_are_not_needed_are_closed(site: Site, path: str) -> None:
-    assert ask(site, path)[0] == 404
+def test_unneeded_gradio_routes_are_closed(site: Site, path: str) -> None:
+    assert send_request(site, path)[0] == 404
 
 
 def test_another_site_cannot_start_a_job(site: Site) -> None:
     body = b'{"data": [""], "fn_index": 0, "session_hash": "x"}'
     path = "/gradio_api/queue/join"
-    assert ask(site, path, body, Origin="http://evil.example")[0] == 403
-    assert ask(site, path, body, Host="evil.example")[0] == 403
+    assert send_request(site, path, body, Origin="http://evil.example")[0] == 403
+    assert send_request(site, path, body, Host="evil.example")[0] == 403
 
 
 @pytest.mark.slow
@@ -83,9 +85,9 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path, name: str, s
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        found = ADDRESS.match(line)
-        assert found, line
-        with urlopen(found[0], timeout=60) as answer:
+        address = ADDRESS.match(line)
+        assert address, line
+        with urlopen(address[0], timeout=60) as answer:
             assert answer.status == 200
         assert list(tmp_path.glob("midframe-web-*"))
         process.send_signal(getattr(signal, name))
@@ -106,8 +108,8 @@ def test_a_port_in_use_is_refused(site: Site) -> None:
         listen("127.0.0.1", port)
 
 
-def test_the_script_of_the_page_cannot_be_late_or_of_another_version(site: Site) -> None:
-    _, text = ask(site, "/")
+def test_the_script_is_embedded_in_the_page(site: Site) -> None:
+    _, text = send_request(site, "/")
     assert "dropZone(element" in text
     assert "page.js" not in text
 
@@ -118,11 +120,11 @@ def test_a_request_cannot_copy_a_file_of_the_server(site: Site, tmp_path: Path) 
     with urlopen(site.url + "/config", timeout=60) as answer:
         listeners = json.load(answer)["dependencies"]
     before = set(site.root.rglob("*"))
-    named = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    file_data = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
     for each in listeners:
-        data = [named] * len(each["inputs"])
+        data = [file_data] * len(each["inputs"])
         body = {"data": data, "fn_index": each["id"], "session_hash": "thief"}
-        ask(
+        send_request(
             site,
             "/gradio_api/queue/join",
             json.dumps(body).encode(),

@@ -1,4 +1,4 @@
-"""Files of visitors lie in private folders under random names, and are deleted."""
+"""Files of visitors are stored in private folders under random names, and deleted."""
 
 import stat
 import time
@@ -12,14 +12,16 @@ from midframe.web.storage import SessionError, Storage, StoredFile
 
 
 @pytest.fixture
-def ended() -> list[str]:
+def closed_tokens() -> list[str]:
     return []
 
 
 @pytest.fixture
-def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: list[str]) -> Iterator[Storage]:
+def storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed_tokens: list[str]
+) -> Iterator[Storage]:
     monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
-    storage = Storage(2, ended.append)
+    storage = Storage(2, closed_tokens.append)
     yield storage
     storage.close()
     assert not storage.root.exists()
@@ -46,7 +48,7 @@ def test_sessions_and_files_have_names_that_cannot_be_guessed(storage: Storage) 
     assert name not in second.files
 
 
-def test_a_new_upload_replaces_the_one_before(storage: Storage) -> None:
+def test_a_new_upload_replaces_the_previous_one(storage: Storage) -> None:
     session = storage.open_session()
     old, new = (write(session.new_path()) for _ in range(2))
     name = session.set_upload("video", old)
@@ -58,7 +60,7 @@ def test_a_new_upload_replaces_the_one_before(storage: Storage) -> None:
     assert session.files[session.name_of(new)] is new
 
 
-def test_new_results_replace_those_before(storage: Storage) -> None:
+def test_new_results_replace_the_previous_ones(storage: Storage) -> None:
     session = storage.open_session()
     old, new = (write(session.new_path()) for _ in range(2))
     session.set_results("video", [old])
@@ -67,14 +69,14 @@ def test_new_results_replace_those_before(storage: Storage) -> None:
     assert list(session.files) == [name]
 
 
-def test_a_session_that_is_not_used_is_deleted(storage: Storage, ended: list[str]) -> None:
+def test_an_unused_session_is_deleted(storage: Storage, closed_tokens: list[str]) -> None:
     old, used = storage.open_session(), storage.open_session()
     write(old.new_path())
     later = time.monotonic() + 2 * 3600 + 1
     with storage.connected(used.token), storage.connected(old.token):
         used.used = later
         assert storage.sweep(later) == [old.token]
-    assert ended == [old.token]
+    assert closed_tokens == [old.token]
     assert not old.folder.exists()
     assert storage.find(used.token) is used
     with pytest.raises(SessionError, match="this page has expired: reload it"):
@@ -83,7 +85,7 @@ def test_a_session_that_is_not_used_is_deleted(storage: Storage, ended: list[str
         storage.find("")
 
 
-def test_a_session_ends_soon_after_its_page_was_closed_but_not_when_the_connection_is_lost(
+def test_a_session_ends_after_its_page_is_closed_but_not_when_the_connection_is_lost(
     storage: Storage,
 ) -> None:
     closed, reloaded, lost, never = (storage.open_session() for _ in range(4))
@@ -117,7 +119,7 @@ def test_too_many_sessions_are_refused(storage: Storage, monkeypatch: pytest.Mon
     storage.open_session()
 
 
-def test_folders_of_a_server_that_was_killed_are_deleted(
+def test_old_folders_of_a_killed_server_are_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))

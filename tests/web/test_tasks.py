@@ -1,4 +1,4 @@
-"""The work behind the page, with a stand-in for the network."""
+"""The jobs of the page, with a stand-in for the network."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -35,10 +35,10 @@ def session() -> Iterator[Session]:
 
 
 def upload(session: Session, slot: str, path: Path) -> StoredFile:
-    own = path.rename(session.new_path(word=slot))
+    stored = path.rename(session.new_path(word=slot))
     probe = probe_video if slot == "video" else probe_picture
-    facts = probe(own, Limits())
-    session.set_upload(slot, StoredFile(own, facts.media_type, facts, path.name))
+    facts = probe(stored, Limits())
+    session.set_upload(slot, StoredFile(stored, facts.media_type, facts, path.name))
     return session.uploads[slot]
 
 
@@ -59,19 +59,19 @@ def test_a_video_is_interpolated(session: Session, render_video: Render) -> None
     assert len(list(session.folder.iterdir())) == 2
 
 
-def test_a_cancelled_video_leaves_nothing_behind(session: Session, render_video: Render) -> None:
+def test_a_cancelled_video_leaves_no_files(session: Session, render_video: Render) -> None:
     source = upload(session, "video", render_video())
     work = video_work(session, NETWORKS, "flowsep", VideoOptions())
 
-    def cancelled(job: Job) -> object:
+    def cancel_and_work(job: Job) -> object:
         job.show = lambda _: job.cancel()  # type: ignore[method-assign]
         return work(job)
 
-    assert run(cancelled).status == "cancelled"
+    assert run(cancel_and_work).status == "cancelled"
     assert list(session.folder.iterdir()) == [source.path]
 
 
-def test_a_cancelled_job_logs_no_advice_on_the_server(
+def test_a_cancelled_job_logs_no_messages_on_the_server(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     level = logging.getLogger("midframe.video").level
@@ -85,7 +85,7 @@ def test_a_cancelled_job_logs_no_advice_on_the_server(
     assert logging.getLogger("midframe.video").level == level
 
 
-def test_an_upload_that_was_replaced_is_refused(session: Session, render_video: Render) -> None:
+def test_a_replaced_upload_is_refused(session: Session, render_video: Render) -> None:
     upload(session, "video", render_video())
     work = video_work(session, NETWORKS, "flowsep", VideoOptions())
     upload(session, "video", render_video("other.mp4"))
@@ -103,7 +103,7 @@ def test_work_without_files_is_refused(session: Session) -> None:
         pictures_work(session, NETWORKS, "flowsep", 0)
 
 
-def test_an_error_names_no_private_path(session: Session, render_video: Render) -> None:
+def test_an_error_message_contains_no_private_path(session: Session, render_video: Render) -> None:
     upload(session, "video", render_video())
     options = VideoOptions(encoding=EncodingOptions("vp9", crf=999))
     job = run(video_work(session, NETWORKS, "flowsep", options))
@@ -111,7 +111,7 @@ def test_an_error_names_no_private_path(session: Session, render_video: Render) 
     assert str(session.folder) not in job.message
 
 
-def test_frames_between_pictures_are_in_their_order(
+def test_frames_between_images_are_in_order(
     session: Session, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
     for n, slot in enumerate(("first", "second")):
@@ -127,7 +127,7 @@ def test_frames_between_pictures_are_in_their_order(
     assert abs(images[1] - expected).max() < 0.51  # rounded once
 
 
-def test_pictures_of_two_sizes_are_refused(
+def test_images_of_different_sizes_are_refused(
     session: Session, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
     for slot, size in (("first", (64, 96)), ("second", (32, 48))):
@@ -137,24 +137,24 @@ def test_pictures_of_two_sizes_are_refused(
         pictures_work(session, NETWORKS, "flowsep", 1)
 
 
-def test_a_watched_network_gives_the_same_frames(frame: Callable[..., np.ndarray]) -> None:
-    shown: list[bytes] = []
-    tool = WatchedInterpolator(Averager(), shown.append, lambda: None)
+def test_a_watched_interpolator_gives_the_same_frames(frame: Callable[..., np.ndarray]) -> None:
+    previews: list[bytes] = []
+    tool = WatchedInterpolator(Averager(), previews.append, lambda: None)
     images = tool.interpolate_many(frame(0), frame(2), [0.25, 0.5])
     expected = Averager().interpolate_many(frame(0), frame(2), [0.25, 0.5])
     for image, other in zip(images, expected, strict=True):
-        assert abs(image.astype(int) - other).max() <= 1  # values of a half, rounded as floats
-    assert len(shown) == 1
+        assert abs(image.astype(int) - other).max() <= 1  # halves may round differently as floats
+    assert len(previews) == 1
 
 
 @pytest.mark.parametrize(("dtype", "peak"), [("uint8", 255), ("uint16", 65535), ("float32", 1)])
-def test_small_pictures_are_made_of_all_types(dtype: str, peak: float) -> None:
+def test_thumbnails_are_created_from_all_data_types(dtype: str, peak: float) -> None:
     frame = np.full((1200, 40, 4), peak, dtype)
     assert to_bytes(frame).min() == 255
     assert thumbnail(frame).startswith(b"\xff\xd8")
 
 
-def test_only_one_network_is_kept() -> None:
+def test_only_one_network_is_kept_in_memory() -> None:
     loaded: list[str] = []
 
     def load(name: str) -> Averager:
@@ -167,7 +167,7 @@ def test_only_one_network_is_kept() -> None:
     assert loaded == ["a", "b", "a"]
 
 
-def test_a_speed_is_scaled_by_the_pixels() -> None:
+def test_a_measured_speed_is_scaled_by_the_number_of_pixels() -> None:
     networks = Networks(lambda _: Averager())
     assert networks.seconds("flowsep", 1920, 1080) is None
     measured = networks.measure("flowsep", 1920, 1080)
@@ -188,14 +188,14 @@ def test_measuring_a_speed_can_be_cancelled() -> None:
     assert job.status == "cancelled"
 
 
-def test_a_name_of_a_file_is_no_html_and_no_template() -> None:
+def test_html_and_templates_in_a_file_name_are_escaped() -> None:
     name = fragments.display_name('C:\\films\\<img src="x">${1}{{2}}\n.mp4')
     assert name == '<img src="x">${1}{{2}}.mp4'
     escaped = fragments.escape(name)
     assert not set(escaped) & set('<>"${}`')
 
 
-def test_a_long_name_keeps_its_ending() -> None:
+def test_a_long_file_name_is_shortened_and_keeps_its_suffix() -> None:
     name = fragments.display_name(f"{'a' * 300}.mp4")
     assert len(name) == 80
     assert name.endswith("a…aaaaaa.mp4")
@@ -206,22 +206,22 @@ def test_a_long_name_keeps_its_ending() -> None:
     ("seconds", "text"),
     [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.6, "1 min"), (125, "2 min 05 s"), (14400, "4 h")],
 )
-def test_durations_are_shown_in_words(seconds: float, text: str) -> None:
+def test_durations_are_formatted_with_units(seconds: float, text: str) -> None:
     assert fragments.format_duration(seconds) == text
 
 
-def test_frames_between_pictures_keep_alpha_and_bits_and_report_what_is_lost(
+def test_frames_between_images_keep_alpha_and_bit_depth_and_report_losses(
     session: Session, tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
-    deep, clear = tmp_path / "deep.png", tmp_path / "clear.gif.webp"
-    write_image(deep, frame(0).astype(np.uint16) * 257)
+    high_bit_depth, alpha = tmp_path / "deep.png", tmp_path / "clear.gif.webp"
+    write_image(high_bit_depth, frame(0).astype(np.uint16) * 257)
     images = [Image.fromarray(np.dstack([frame(n), frame(n)[..., 0]])) for n in (2, 3)]
-    images[0].save(clear, save_all=True, append_images=images[1:], lossless=True)
-    upload(session, "first", deep)
-    upload(session, "second", clear)
+    images[0].save(alpha, save_all=True, append_images=images[1:], lossless=True)
+    upload(session, "first", high_bit_depth)
+    upload(session, "second", alpha)
     job = run(pictures_work(session, NETWORKS, "flowsep", 1))
     assert job.status == "done", job.message
     middle = read_picture(session.files[job.result.names[1]].path).image
     assert (middle.dtype, middle.shape) == (np.uint16, (64, 96, 4))
-    shown = fragments.picture_viewer(["a", "b"], job.result.dropped)
-    assert ">dropped: 1 of 2 pictures in the file of the second picture<" in shown
+    html = fragments.picture_viewer(["a", "b"], job.result.dropped)
+    assert ">dropped: 1 of 2 pictures in the file of the second picture<" in html

@@ -1,4 +1,4 @@
-"""Texts of the library, as visitors of the page get them."""
+"""Messages of the library, as the page shows them."""
 
 import ast
 import re
@@ -20,11 +20,11 @@ from midframe.web.texts import NEEDS_COMMAND, for_visitors
 PACKAGE = Path(midframe.__file__).parent
 COMPONENTS = ("media", "models", "video", "*interpolator.py", "folders.py", "options.py",
               "outputs.py", "rates.py", "times.py")  # fmt: skip
-"""Whose texts the page may show."""
+"""The components whose messages the page may show."""
 
 
 def texts_of(path: Path) -> Iterator[str]:
-    """The strings of a module but docstrings; what they format is a word."""
+    """Yield the strings of a module except docstrings, with "x" for each formatted value."""
     tree = ast.parse(path.read_text())
     skipped: set[Any] = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     joined = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
@@ -37,21 +37,21 @@ def texts_of(path: Path) -> Iterator[str]:
             yield str(node.value)
 
 
-def test_no_text_of_the_library_sends_a_visitor_to_the_command_line() -> None:
-    paths = [path for component in COMPONENTS for found in PACKAGE.glob(component)
-             for path in ([found] if found.is_file() else found.rglob("*.py"))]  # fmt: skip
+def test_no_message_on_the_page_refers_to_the_command_line() -> None:
+    paths = [path for component in COMPONENTS for each in PACKAGE.glob(component)
+             for path in ([each] if each.is_file() else each.rglob("*.py"))]  # fmt: skip
     texts = {text if ": " in text else f"problem: {text}"
              for path in paths for text in texts_of(path)}  # fmt: skip
     advice = [text for text in texts if NEEDS_COMMAND.search(text) or "--" in text]
     assert len(advice) > 40
     for text in advice:
-        shown = for_visitors(text)
-        assert shown
-        assert not re.search(r"--[a-z]|\bOUT\b|`?midframe [a-z]+`|\bname an?\b", shown), text
+        message = for_visitors(text)
+        assert message
+        assert not re.search(r"--[a-z]|\bOUT\b|`?midframe [a-z]+`|\bname an?\b", message), text
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "message"),
     [
         ("a: choose another --codec or --preset", "a: choose another Codec"),
         ("a: b: drop --vfr, or use .mkv", "a: b"),
@@ -62,12 +62,12 @@ def test_no_text_of_the_library_sends_a_visitor_to_the_command_line() -> None:
         ("a; without --strict b; c", "a; c"),
     ],
 )  # fmt: skip
-def test_advice_names_fields_of_the_page(text: str, shown: str) -> None:
-    assert for_visitors(text) == shown
-    assert for_visitors(shown) == shown
+def test_advice_refers_to_fields_of_the_page(text: str, message: str) -> None:
+    assert for_visitors(text) == message
+    assert for_visitors(message) == message
 
 
-def test_private_files_are_named_by_their_words() -> None:
+def test_paths_of_private_files_are_replaced_by_descriptions() -> None:
     storage = Storage(1, lambda _: None)
     session = storage.open_session()
     first, folder = session.new_path(word="first"), session.new_path()
@@ -77,16 +77,16 @@ def test_private_files_are_named_by_their_words() -> None:
     storage.close()
 
 
-def test_messages_on_the_page_name_its_fields(tmp_path: Path) -> None:
-    for source, wanted in ((Film(frames=1, sound=()), {}), (Film(sound=()), {"factor": 1.5})):
+def test_warnings_and_errors_on_the_page_refer_to_its_fields(tmp_path: Path) -> None:
+    for source, options in ((Film(frames=1, sound=()), {}), (Film(sound=()), {"factor": 1.5})):
         path = render(source, tmp_path)
-        report = interpolate_video(path, tmp_path / "out.mp4", model=Averager(), **wanted)
+        report = interpolate_video(path, tmp_path / "out.mp4", model=Averager(), **options)
         for text in report.warnings:
-            shown = for_visitors(text)
-            assert "--" not in shown
-            assert "midframe image" not in shown
+            message = for_visitors(text)
+            assert "--" not in message
+            assert "midframe image" not in message
         (tmp_path / "out.mp4").unlink()
-    assert "a whole Factor keeps all" in shown
+    assert "a whole Factor keeps all" in message
     with pytest.raises(VideoError) as caught:
         interpolate_video(path, tmp_path / "out.mp4", model=Averager(), start=9)
     assert "choose an earlier From" in for_visitors(str(caught.value))

@@ -1,5 +1,5 @@
-"""CUDA graphs of a network's functions; without a GPU a replay calls the function again on the same
-memory."""
+"""CUDA graphs of the functions of a network; without a GPU a replay calls the function again on the
+same memory."""
 
 import copy
 from collections.abc import Callable
@@ -22,11 +22,11 @@ def replay_by_calls(function: Callable[..., Any], arguments: Any) -> Graph:
     outputs = function(*arguments)
 
     def replay() -> None:
-        for place, value in zip(
+        for output, value in zip(
             tree_flatten(outputs)[0], tree_flatten(function(*arguments))[0], strict=True
         ):
-            if isinstance(place, Tensor):
-                place.copy_(value)
+            if isinstance(output, Tensor):
+                output.copy_(value)
 
     return Graph(
         replay, [each for each in tree_flatten(arguments)[0] if isinstance(each, Tensor)], outputs
@@ -34,7 +34,7 @@ def replay_by_calls(function: Callable[..., Any], arguments: Any) -> Graph:
 
 
 @pytest.fixture
-def without_card(monkeypatch: pytest.MonkeyPatch) -> None:
+def simulated_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     CAPTURED.clear()
     monkeypatch.setattr(cuda_graphs, "capture", replay_by_calls)
     monkeypatch.setattr(cuda_graphs, "can_run", lambda tensors: True)
@@ -44,8 +44,8 @@ def double(values: Tensor, others: list[Tensor], factor: int) -> tuple[Tensor, i
     return values * factor + others[0], factor
 
 
-@pytest.mark.usefixtures("without_card")
-def test_a_function_is_captured_when_it_runs_a_second_time() -> None:
+@pytest.mark.usefixtures("simulated_gpu")
+def test_a_function_is_captured_on_its_second_run() -> None:
     graphs, results = Graphs(), []
     for number in range(4):
         results.append(graphs.run(double, torch.full((3,), float(number)), [torch.ones(3)], 2))
@@ -55,8 +55,8 @@ def test_a_function_is_captured_when_it_runs_a_second_time() -> None:
     ]
 
 
-@pytest.mark.usefixtures("without_card")
-def test_other_sizes_and_values_have_graphs_of_their_own() -> None:
+@pytest.mark.usefixtures("simulated_gpu")
+def test_each_size_argument_and_key_has_its_own_graph() -> None:
     graphs = Graphs()
     for size, factor, key in ((3, 2, 0), (4, 2, 0), (3, 5, 0), (3, 2, 1)):
         for _ in range(3):
@@ -65,16 +65,18 @@ def test_other_sizes_and_values_have_graphs_of_their_own() -> None:
     assert len(CAPTURED) == 4
 
 
-@pytest.mark.usefixtures("without_card")
-def test_only_the_last_graphs_are_kept() -> None:
+@pytest.mark.usefixtures("simulated_gpu")
+def test_only_the_most_recent_graphs_are_kept() -> None:
     graphs = Graphs(kept=2)
     for size in (1, 1, 2, 2, 3, 3, 1, 1):
         graphs.run(double, torch.ones(size), [torch.ones(size)], 2)
-    assert len(CAPTURED) == 4  # the size 1 once more, after two others
+    assert len(CAPTURED) == 4  # the size 1 is captured again after two others
 
 
-@pytest.mark.usefixtures("without_card")
-def test_what_cannot_be_captured_runs_without_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("simulated_gpu")
+def test_a_function_that_cannot_be_captured_runs_without_a_graph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fail(*_: Any) -> Graph:
         CAPTURED.append("failed")
         raise RuntimeError("operation not permitted when stream is capturing")
@@ -89,15 +91,15 @@ def test_what_cannot_be_captured_runs_without_a_graph(monkeypatch: pytest.Monkey
     assert CAPTURED == ["failed"]
 
 
-def test_on_the_cpu_functions_run_as_they_are() -> None:
+def test_functions_run_without_graphs_on_the_cpu() -> None:
     graphs = Graphs()
     for _ in range(3):
         assert graphs.run(double, torch.ones(3), [torch.ones(3)], 2)[0].tolist() == [3.0] * 3
     assert not graphs._graphs
 
 
-@pytest.mark.usefixtures("without_card")
-def test_a_copy_has_no_graphs() -> None:
+@pytest.mark.usefixtures("simulated_gpu")
+def test_a_deep_copy_has_no_graphs() -> None:
     graphs = Graphs()
     for _ in range(2):
         graphs.run(double, torch.ones(3), [torch.ones(3)], 2)
@@ -105,23 +107,25 @@ def test_a_copy_has_no_graphs() -> None:
     assert not copy.deepcopy(graphs)._graphs
 
 
-@pytest.mark.usefixtures("without_card")
+@pytest.mark.usefixtures("simulated_gpu")
 @torch.inference_mode()
-def test_frames_are_the_same_and_pairs_may_be_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_give_the_same_frames_for_several_encoded_pairs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     torch.manual_seed(0)
-    plain = FlowSep(
+    eager = FlowSep(
         FlowSepConfig(widths=(8, 8, 8, 8), hidden=(8, 8, 8, 8), radii=(0, 1, 1, 1))
     ).for_inference()
-    assert isinstance(plain, FlowSep)
-    model = copy.deepcopy(plain)
+    assert isinstance(eager, FlowSep)
+    model = copy.deepcopy(eager)
     assert model.graphs is not None
     monkeypatch.setattr(model, "_run", model.graphs.run)
     pairs = [torch.rand(2, 1, 3, 40, 56).unbind() for _ in range(4)]
-    part = slice(0, 40), slice(0, 56)
+    rectangle = slice(0, 40), slice(0, 56)
     prepared = [model.prepare(*pair) for pair in pairs]
     for time in (0.5, 0.25):
         for pair, each in zip(pairs, prepared, strict=True):
             torch.testing.assert_close(
-                model.render_tile(each, *part, time), plain(*pair, time), atol=1e-5, rtol=1e-5
+                model.render_tile(each, *rectangle, time), eager(*pair, time), atol=1e-5, rtol=1e-5
             )
     assert CAPTURED == ["_encode_pair", "_predict"]

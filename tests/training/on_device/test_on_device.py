@@ -45,7 +45,7 @@ TINY = {
 
 
 def moving_clip(count: int = 12, height: int = 48, width: int = 64) -> Clip:
-    """Red tells the frame, green the row and blue the column."""
+    """Encode the frame number in red, the row in green and the column in blue."""
     frames = np.zeros((count, height, width, 3), np.uint8)
     frames[..., 0] = 10 * np.arange(count)[:, None, None]
     frames[..., 1] = np.arange(height)[None, :, None] * 2
@@ -53,7 +53,7 @@ def moving_clip(count: int = 12, height: int = 48, width: int = 64) -> Clip:
     return Clip(frames, list(range(count - 6)))
 
 
-def test_pieces_end_at_cuts_and_the_liveliest_are_kept() -> None:
+def test_pieces_end_at_cuts_and_those_with_most_motion_are_kept() -> None:
     differences = np.full(99, 1.0)
     differences[60:] = 4.0
     differences[39] = 90.0
@@ -63,15 +63,15 @@ def test_pieces_end_at_cuts_and_the_liveliest_are_kept() -> None:
     assert choose_pieces(differences, 40) == [(32, 40), (72, 100)]
 
 
-def test_windows_with_a_repeated_frame_are_not_used() -> None:
+def test_windows_with_a_duplicate_frame_are_dropped() -> None:
     differences = np.full(19, 3.0)
     differences[9] = 0.0
     starts = usable_starts(differences)
     assert starts == [0, 1, 2, 3, 10, 11, 12, 13]
-    assert usable_starts(np.zeros(9)) == [0, 1, 2, 3]  # a still scene repeats nothing
+    assert usable_starts(np.zeros(9)) == [0, 1, 2, 3]  # a static scene has no duplicates
 
 
-def test_crops_are_pixels_of_the_clip_at_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crops_have_the_pixels_and_times_of_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "SHUFFLE_PROBABILITY",
         "FADE_PROBABILITY",
@@ -86,14 +86,14 @@ def test_crops_are_pixels_of_the_clip_at_their_times(monkeypatch: pytest.MonkeyP
     times = (red[1] - red[0]) / (red[2] - red[0])
     assert torch.allclose(times, crops.t, atol=1e-4)
     for frame in crops[1:3]:
-        assert torch.equal(frame[:, 1:], crops.first[:, 1:])  # one place in all three frames
+        assert torch.equal(frame[:, 1:], crops.first[:, 1:])  # the same place in all three frames
     steps = crops.first[:, 1:] * 127.5
     assert {round(float(step)) for step in (steps.amax((2, 3)) - steps.amin((2, 3))).flatten()} == {
         31
     }
 
 
-def test_opposite_shifts_leave_the_middle_frame_between(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shifts_of_the_outer_frames_are_opposite(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SHUFFLE_PROBABILITY", "FADE_PROBABILITY", "RECOLOUR_PROBABILITY"):
         monkeypatch.setattr(clips_module, name, 0.0)
     monkeypatch.setattr(clips_module, "SHIFT_PROBABILITY", 1.0)
@@ -104,52 +104,52 @@ def test_opposite_shifts_leave_the_middle_frame_between(monkeypatch: pytest.Monk
     assert float((positions[0] - positions[2]).abs().max()) > 4 / 127.5
 
 
-def test_fades_colours_and_sizes_change_alike_in_all_frames() -> None:
+def test_colours_change_equally_and_fades_linearly_in_all_frames() -> None:
     torch.manual_seed(2)
     frame = torch.rand(64, 3, 24, 24)
     crops = Crops(frame, frame, frame, torch.full((64,), 0.5))
-    for one, middle, other in zip(*recolour(crops)[:3], strict=True):
-        assert torch.equal(one, middle)
-        assert torch.equal(one, other)
+    for first, middle, second in zip(*recolour(crops)[:3], strict=True):
+        assert torch.equal(first, middle)
+        assert torch.equal(first, second)
     first, middle, second, _ = fade(crops)
     assert torch.allclose((first + second) / 2, middle, atol=1e-6)
 
 
 @pytest.mark.parametrize("target", [24, 16, 12])
-def test_crops_cut_by_triton_are_those_cut_by_pytorch(target: int) -> None:
+def test_triton_cuts_the_same_crops_as_pytorch(target: int) -> None:
     torch.manual_seed(6)
     height, width, count = 40, 52, 9
     flat = torch.randint(0, 256, (2 * height * width * 3,), dtype=torch.uint8)
     rows, columns = torch.randint(0, height - 24, (count,)), torch.randint(0, width - 24, (count,))
     corner = (rows * width + columns) * 3 + (torch.arange(count) % 2) * height * width * 3
-    turns = torch.rand(3, count) < 0.5
+    flips = torch.rand(3, count) < 0.5
     colours = torch.rand(count, 3).argsort(1)
     lengths = torch.full((count,), width * 3)
-    positions = CropPositions(corner, lengths, turns[0], turns[1], turns[2], colours)
-    fast, plain = (
+    positions = CropPositions(corner, lengths, flips[0], flips[1], flips[2], colours)
+    triton_crops, reference_crops = (
         cutting_cuda.cut_crops(flat, positions, 24, target),
         cut_crops_reference(flat, positions, 24, target),
     )
-    assert torch.allclose(fast, plain, atol=1e-5)
+    assert torch.allclose(triton_crops, reference_crops, atol=1e-5)
     if target == 24:
         first = flat.view(2, height, width, 3)[
             0, rows[0] : rows[0] + 24, columns[0] : columns[0] + 24
         ]
         expected = first.permute(2, 0, 1)[colours[0]].float() / 255
-        for turned, axis in zip(turns[:2, 0], (1, 2), strict=True):
-            expected = expected.flip(axis) if turned else expected
-        assert torch.equal(plain[0], expected.mT if turns[2, 0] else expected)
+        for flip, axis in zip(flips[:2, 0], (1, 2), strict=True):
+            expected = expected.flip(axis) if flip else expected
+        assert torch.equal(reference_crops[0], expected.mT if flips[2, 0] else expected)
 
 
-def photograph(path: Path) -> Path:
+def write_photograph(path: Path) -> Path:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 255, (60, 80, 3), np.uint8)
     cv2.imwrite(str(path), cv2.resize(coarse, (800, 600), interpolation=cv2.INTER_CUBIC))
     return path
 
 
-def test_photographs_move_evenly_and_patterns_with_them(tmp_path: Path) -> None:
-    bank = Photographs([photograph(tmp_path / "one.png")], CPU)
+def test_photographs_are_rendered_to_moving_crops_at_several_times(tmp_path: Path) -> None:
+    bank = Photographs([write_photograph(tmp_path / "one.png")], CPU)
     assert len(bank) == 1
     torch.manual_seed(3)
     crops = bank.sample(12, 32)
@@ -172,15 +172,15 @@ def test_overlays_are_static_in_some_samples_and_move_in_others() -> None:
     black = torch.zeros(48, 3, 64, 64)
     crops = Overlays(16, CPU).composite(Crops(black, black, black, torch.full((48,), 0.5)), 1.0)
     drawn = crops.first.flatten(1).amax(1) > 0.2
-    standing = (crops.first - crops.second).flatten(1).abs().amax(1) == 0
-    assert (drawn & standing).any()
-    assert (drawn & ~standing).any()
+    static = (crops.first - crops.second).flatten(1).abs().amax(1) == 0
+    assert (drawn & static).any()
+    assert (drawn & ~static).any()
     none = Overlays(2, CPU).composite(Crops(black, black, black, torch.full((48,), 0.5)), 0.0)
     assert float(none.middle.max()) == 0
 
 
 @pytest.mark.parametrize("max_layer_gain", [0.0, 0.9])
-def test_the_graphed_optimiser_takes_the_steps_of_muon(max_layer_gain: float) -> None:
+def test_graphed_muon_takes_the_steps_of_muon(max_layer_gain: float) -> None:
     torch.manual_seed(5)
     model = FlowSep(FlowSepConfig(**TINY))
     twin = copy.deepcopy(model)
@@ -190,19 +190,19 @@ def test_the_graphed_optimiser_takes_the_steps_of_muon(max_layer_gain: float) ->
         own.grad = other.grad.clone()  # type: ignore[union-attr]
     before = [weights.detach().clone() for weights in model.parameters()]
     options = {"weight_decay": 0.01, "max_layer_gain": max_layer_gain}
-    graphed, plain = GraphedMuon(model, **options), Muon(twin.parameters(), lr=1e-3, **options)
+    graphed, eager = GraphedMuon(model, **options), Muon(twin.parameters(), lr=1e-3, **options)
     graphed.rate.fill_(1e-3)
     torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
     graphed.step()
-    plain.step()
+    eager.step()
     for own, other, old in zip(model.parameters(), twin.parameters(), before, strict=True):
         own, other = own.detach(), other.detach()
-        apart, change = (own - other).norm(), (other - old).norm()
-        assert float(apart / change) < 0.06  # both round to bfloat16, at other positions
+        difference, change = (own - other).norm(), (other - old).norm()
+        assert float(difference / change) < 0.06  # both round to bfloat16, but at different places
     assert all(float(weights.grad.abs().max()) == 0 for weights in model.parameters())  # type: ignore[union-attr]
 
 
-def test_a_step_without_a_finite_gradient_leaves_the_weights_finite() -> None:
+def test_a_step_with_nan_gradients_leaves_the_weights_unchanged() -> None:
     model = FlowSep(FlowSepConfig(**TINY))
     for weights in model.parameters():
         weights.grad = torch.full_like(weights, float("nan"))
@@ -213,7 +213,7 @@ def test_a_step_without_a_finite_gradient_leaves_the_weights_finite() -> None:
     assert all(torch.equal(own, old) for own, old in zip(model.parameters(), before, strict=True))
 
 
-def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
+def test_the_learning_rate_warms_up_stays_constant_and_falls_to_zero() -> None:
     config = LegConfig(learning_rate=1.0, warm_up=10, cooling=0.5)
     assert learning_rate(config, 0, 0.0) == pytest.approx(0.1)
     assert learning_rate(config, 99, 0.4) == 1.0
@@ -221,7 +221,7 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
     assert learning_rate(config, 99, 1.0) == pytest.approx(0.0, abs=1e-9)
 
 
-def video(path: Path, seed: int) -> None:
+def write_video(path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     ground = cv2.resize(rng.integers(0, 255, (20, 30, 3), np.uint8), (192, 128))
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (96, 64))
@@ -231,18 +231,18 @@ def video(path: Path, seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_leg_trains_and_the_next_one_resumes_it(tmp_path: Path) -> None:
+def test_a_leg_trains_flowsep_and_the_next_leg_resumes_it(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
-    (tmp_path / "held").mkdir()
-    video(tmp_path / "clips" / "one.avi", 0)
-    video(tmp_path / "held" / "two.mp4", 1)
+    (tmp_path / "held_out").mkdir()
+    write_video(tmp_path / "clips" / "one.avi", 0)
+    write_video(tmp_path / "held_out" / "two.mp4", 1)
     (tmp_path / "clips" / "READY").touch()
-    photograph(tmp_path / "photo.png")
+    write_photograph(tmp_path / "photo.png")
     assert read_clip(tmp_path / "clips" / "one.avi", 100)
     config = LegConfig(
         clips=(str(tmp_path / "clips"), str(tmp_path / "late")),
         photographs=(str(tmp_path),),
-        validation=str(tmp_path / "held"),
+        validation=str(tmp_path / "held_out"),
         network=TINY,
         shapes=(StepShape(32, (2, 1), border=4), StepShape(64, (1, 1), border=4, scale=2)),
         seconds=3600.0,
@@ -254,11 +254,11 @@ def test_a_leg_trains_and_the_next_one_resumes_it(tmp_path: Path) -> None:
     assert scores.keys() == {"near_psnr", "far_psnr", "sharpness"}
     assert any("losses" in entry for entry in entries)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["network"]["taps"] == 3
-    half, whole = (
+    snapshot, final = (
         load_file(tmp_path / "run" / f"flowsep{each}.safetensors") for each in ("-1", "")
     )
-    assert half.keys() == whole.keys()
-    assert any((half[name] != whole[name]).any() for name in whole)
+    assert snapshot.keys() == final.keys()
+    assert any((snapshot[name] != final[name]).any() for name in final)
     again = LegConfig(
         **{**config.__dict__, "resume_from": str(tmp_path / "run"), "seconds": 0.0}
     )  # no step
@@ -268,9 +268,9 @@ def test_a_leg_trains_and_the_next_one_resumes_it(tmp_path: Path) -> None:
 
 def test_a_leg_trains_sepconv_on_middle_frames(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
-    video(tmp_path / "clips" / "one.avi", 0)
+    write_video(tmp_path / "clips" / "one.avi", 0)
     (tmp_path / "clips" / "READY").touch()
-    photograph(tmp_path / "photo.png")
+    write_photograph(tmp_path / "photo.png")
     config = LegConfig(
         clips=(str(tmp_path / "clips"),),
         photographs=(str(tmp_path),),
@@ -308,10 +308,10 @@ def test_the_loss_of_a_sepconv_step_falls() -> None:
     step.loss_weights.copy_(torch.tensor([1.0, 0.0, 0.0, 1e-3]))
     optimiser.rate.fill_(2e-3)
     crops = step.random_crops()
-    moved = Crops(crops.first, crops.first.roll(1, -1), crops.first.roll(2, -1), crops.t)
+    shifted = Crops(crops.first, crops.first.roll(1, -1), crops.first.roll(2, -1), crops.t)
     losses = []
     for _ in range(30):
-        step.run(moved)
+        step.run(shifted)
         losses.append(step.mean_losses()["l1"])
     assert losses[-1] < 0.8 * losses[0]
 
@@ -327,7 +327,9 @@ def test_the_loss_of_a_sepconv_step_falls() -> None:
         ({"model": "sepconv", "shapes": (StepShape(64, (1, 0), scale=2),)}, "only flowsep"),
     ],
 )
-def test_settings_of_another_network_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_settings_that_do_not_fit_the_network_are_refused(
+    changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         create_network(LegConfig(**changes))
 
@@ -356,20 +358,20 @@ def test_resuming_from_a_leg_of_another_network_is_refused(tmp_path: Path) -> No
         ({"shapes": (StepShape(32, (2, -1)),)}, "batch is -1: it must be 0 or more"),
     ],
 )
-def test_numbers_out_of_their_range_are_refused(changes: dict, message: str) -> None:
+def test_numbers_out_of_range_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         LegConfig(**changes)
 
 
-def test_a_wrong_setting_of_a_leg_is_one_line(
+def test_an_invalid_setting_of_a_leg_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.toml").write_text("")
-    for change, complaint in (
+    for change, message in (
         ("minutes", "give key=value"),
         ("modell=flowsep", "no setting modell"),
     ):
-        given = [str(tmp_path / "a.toml"), "--run", str(tmp_path / "run"), "--set", change]
-        monkeypatch.setattr(sys, "argv", ["on_device", *given])
-        with pytest.raises(SystemExit, match=complaint):
+        arguments = [str(tmp_path / "a.toml"), "--run", str(tmp_path / "run"), "--set", change]
+        monkeypatch.setattr(sys, "argv", ["on_device", *arguments])
+        with pytest.raises(SystemExit, match=message):
             command.main()

@@ -20,50 +20,50 @@ def inputs(
     n: int, width: int, carried: int, rows: int, columns: int
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    # One sign a channel: fetched between pixels, none comes near the length 0, by which rounding
-    # would be divided.
+    # One sign a channel: interpolated features do not come near the length 0, by which rounding
+    # errors would be divided.
     signs = torch.randn(width, 1, 1, generator=generator).sign()
     features = signs * (0.5 + torch.rand(2 * n, width, 2 * rows, 2 * columns, generator=generator))
-    before = torch.randn(n, carried, rows, columns, generator=generator) if carried else None
+    coarse = torch.randn(n, carried, rows, columns, generator=generator) if carried else None
     flow = torch.randn(n, 4, 2 * rows, 2 * columns, generator=generator) * 3
-    return features, before, flow, torch.rand(n, 1, 1, 1, generator=generator)
+    return features, coarse, flow, torch.rand(n, 1, 1, 1, generator=generator)
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    kind=st.sampled_from(halide_tools.TYPES),
+    dtype=st.sampled_from(halide_tools.TYPES),
     n=st.integers(1, 2),
     width=st.sampled_from([1, 4, 16, 20]),
     carried=st.sampled_from([0, 3, 16]),
     rows=st.integers(1, 8),
     columns=st.integers(1, 20),
     radius=st.sampled_from([0, 1, 3, 4]),
-    inner=st.booleans(),
+    channels_last=st.booleans(),
     gain=st.sampled_from([1.0, 1e-4]),  # the second makes all features shorter than `MIN_LENGTH`
 )
-def test_halide_equals_the_plain_form(
-    kind: torch.dtype, radius: int, inner: bool, gain: float, **sizes: int
+def test_halide_equals_the_reference(
+    dtype: torch.dtype, radius: int, channels_last: bool, gain: float, **sizes: int
 ) -> None:
     features, carried, flow, time = inputs(**sizes)
     features, carried = (
-        (gain * features).to(kind),
-        carried.to(kind) if carried is not None else None,
+        (gain * features).to(dtype),
+        carried.to(dtype) if carried is not None else None,
     )
-    if inner:
+    if channels_last:
         features = features.contiguous(memory_format=torch.channels_last)
-    made = halide.decoder_input(features, carried, flow, time, radius)
-    wanted = reference.decoder_input(features, carried, flow, time, radius)
-    torch.testing.assert_close(made, wanted, **TOLERANCES[kind])
+    output = halide.decoder_input(features, carried, flow, time, radius)
+    expected = reference.decoder_input(features, carried, flow, time, radius)
+    torch.testing.assert_close(output, expected, **TOLERANCES[dtype])
 
 
-@pytest.mark.parametrize("grows", [True, False])
-def test_gradients_flow_where_they_are_wanted(grows: bool) -> None:
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_output_requires_gradients_only_if_they_are_enabled(enabled: bool) -> None:
     features, carried, flow, time = inputs(1, 4, 3, 4, 5)
-    with torch.set_grad_enabled(grows):
-        made = select_steps(features).decoder_input(
+    with torch.set_grad_enabled(enabled):
+        output = select_steps(features).decoder_input(
             features, carried, flow.requires_grad_(), time, 2
         )
-    assert made.requires_grad == grows
+    assert output.requires_grad == enabled
     torch.testing.assert_close(
-        made.detach(), reference.decoder_input(features, carried, flow.detach(), time, 2)
+        output.detach(), reference.decoder_input(features, carried, flow.detach(), time, 2)
     )

@@ -21,26 +21,26 @@ def downsample(frame: Tensor, factor: int, multiple: int = 1) -> Tensor:
     width=st.integers(1, 50),
     scale=st.sampled_from([1, 2, 4]),
     multiple=st.sampled_from([1, 3, 16]),
-    inner=st.booleans(),
+    channels_last=st.booleans(),
 )
-def test_halide_equals_the_plain_form(
-    n: int, channels: int, height: int, width: int, scale: int, multiple: int, inner: bool
+def test_halide_equals_the_reference(
+    n: int, channels: int, height: int, width: int, scale: int, multiple: int, channels_last: bool
 ) -> None:
     frame = torch.rand(n, channels, height, width)
-    if inner:
+    if channels_last:
         frame = frame.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        made = downsample(frame, scale, multiple)
-    torch.testing.assert_close(made, downsample(frame.requires_grad_(), scale, multiple).detach())
+        output = downsample(frame, scale, multiple)
+    torch.testing.assert_close(output, downsample(frame.requires_grad_(), scale, multiple).detach())
 
 
-def test_edges_are_repeated() -> None:
+def test_edges_are_replicated() -> None:
     with torch.no_grad():
-        made = downsample(torch.arange(5.0).expand(1, 1, 3, 5), 2, 4)
-    assert made.tolist() == [[[[0.5, 2.5, 4.0, 4.0]] * 4]]
+        output = downsample(torch.arange(5.0).expand(1, 1, 3, 5), 2, 4)
+    assert output.tolist() == [[[[0.5, 2.5, 4.0, 4.0]] * 4]]
 
 
-def test_gradients_flow_where_they_are_wanted() -> None:
+def test_downsampling_is_differentiable() -> None:
     frame = torch.rand(1, 3, 8, 8, requires_grad=True)
     downsample(frame, 2).sum().backward()
     assert torch.equal(frame.grad, torch.full_like(frame, 0.25))

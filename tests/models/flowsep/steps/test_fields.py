@@ -11,24 +11,27 @@ from midframe.ops import halide_tools
 
 @settings(max_examples=30, deadline=None)
 @given(
-    kind=st.sampled_from(halide_tools.TYPES),
+    dtype=st.sampled_from(halide_tools.TYPES),
     n=st.integers(1, 2),
     height=st.integers(1, 9),
     width=st.integers(1, 40),
     taps=st.sampled_from([1, 5]),
     normalise=st.booleans(),
 )
-def test_halide_equals_the_plain_form(
-    kind: torch.dtype, n: int, height: int, width: int, taps: int, normalise: bool
+def test_halide_equals_the_reference(
+    dtype: torch.dtype, n: int, height: int, width: int, taps: int, normalise: bool
 ) -> None:
-    outputs = torch.randn(n, 8 + 4 * taps, height, width).to(kind)
-    given = (outputs, torch.randn(n, 4, height, width), torch.rand(n, 1, 1, 1), normalise)
+    outputs = torch.randn(n, 8 + 4 * taps, height, width).to(dtype)
+    arguments = (outputs, torch.randn(n, 4, height, width), torch.rand(n, 1, 1, 1), normalise)
     torch.testing.assert_close(
-        halide.decode_outputs(*given), reference.decode_outputs(*given), atol=1e-5, rtol=1e-4
+        halide.decode_outputs(*arguments),
+        reference.decode_outputs(*arguments),
+        atol=1e-5,
+        rtol=1e-4,
     )
 
 
-def test_gradients_flow_where_they_are_wanted() -> None:
+def test_decoding_is_differentiable() -> None:
     outputs = torch.randn(1, 28, 4, 6, requires_grad=True)
     flow, t = torch.zeros(1, 4, 4, 6), torch.full((1, 1, 1, 1), 0.5)
     select_steps(outputs).decode_outputs(outputs, flow, t, True).sum().backward()

@@ -17,25 +17,25 @@ from midframe.models.flowsep.steps.local_difference.reference import REACH, loca
     height=st.integers(1, 40),
     width=st.integers(1, 60),
     factor=st.sampled_from([1, 2, 4, 8]),
-    more=st.integers(0, 3),
-    inner=st.booleans(),
+    extra=st.integers(0, 3),
+    channels_last=st.booleans(),
 )
-def test_halide_equals_the_plain_form(
-    n: int, channels: int, height: int, width: int, factor: int, more: int, inner: bool
+def test_halide_equals_the_reference(
+    n: int, channels: int, height: int, width: int, factor: int, extra: int, channels_last: bool
 ) -> None:
     first, second = torch.rand(2, n, channels, height, width)
-    if inner:
+    if channels_last:
         first, second = (
             each.contiguous(memory_format=torch.channels_last) for each in (first, second)
         )
-    size = (-(-height // factor) + more, -(-width // factor) + more)
+    size = (-(-height // factor) + extra, -(-width // factor) + extra)
     with torch.no_grad():
-        made = select_steps(first).local_difference(first, second, factor, size)
-    assert torch.equal(made, local_difference(first, second, factor, size))
+        result = select_steps(first).local_difference(first, second, factor, size)
+    assert torch.equal(result, local_difference(first, second, factor, size))
 
 
 @pytest.mark.parametrize("channel", [0, 3])
-def test_one_pixel_of_one_channel_is_seen_from_around_it(channel: int) -> None:
+def test_a_difference_in_one_pixel_of_one_channel_spreads_to_its_surroundings(channel: int) -> None:
     first = torch.zeros(1, 4, 40, 40)
     second = first.clone()
     second[0, channel, 21, 13] = -0.5
@@ -44,13 +44,13 @@ def test_one_pixel_of_one_channel_is_seen_from_around_it(channel: int) -> None:
     assert torch.equal(local_difference(first, second, 4, (10, 10)), expected)
 
 
-def test_a_checkerboard_that_inverts_is_different_though_its_means_are_not() -> None:
+def test_an_inverted_checkerboard_differs_although_its_means_are_equal() -> None:
     board = (torch.arange(16) + torch.arange(16)[:, None]) % 2
     first = board.float().expand(1, 3, 16, 16)
     assert local_difference(first, 1 - first, 4, (4, 4)).min() == 1
 
 
-def test_it_is_differentiable() -> None:
+def test_the_reference_is_differentiable() -> None:
     first = torch.rand(1, 3, 9, 11, dtype=torch.float64, requires_grad=True)
     second = torch.rand(1, 3, 9, 11, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda frame: local_difference(frame, second, 2, (5, 6)), first)

@@ -34,7 +34,7 @@ def inputs(
     resampling=st.sampled_from(RESAMPLINGS),
     data=st.data(),
 )
-def test_any_rectangle_equals_the_plain_form(  # type: ignore[no-untyped-def]
+def test_any_rectangle_equals_the_reference(  # type: ignore[no-untyped-def]
     n: int,
     channels: int,
     height: int,
@@ -59,7 +59,7 @@ def test_any_rectangle_equals_the_plain_form(  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
 @pytest.mark.parametrize("width", [319, 335, 700])
-def test_strips_of_a_wide_frame_fit_together(width: int, resampling: Resampling) -> None:
+def test_wide_frames_equal_the_reference(width: int, resampling: Resampling) -> None:
     first, second, fields = inputs(1, 3, 11, width, 5, 4)
     arguments = (first, second, fields, 4, slice(2, 11), slice(3, width), torch.ones(1, 1, 1, 1))
     fast = halide.synthesise(*arguments, resampling=resampling)
@@ -71,7 +71,7 @@ def test_strips_of_a_wide_frame_fit_together(width: int, resampling: Resampling)
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (9, 1), (5, 17), (3, 33)])
 @pytest.mark.parametrize("taps", [1, 5])
-def test_tiny_frames_whose_flows_lead_outside_equal_the_plain_form(
+def test_tiny_frames_with_flows_out_of_the_frame_equal_the_reference(
     size: tuple[int, int], taps: int, resampling: Resampling
 ) -> None:
     for channels, reach in ((3, 2), (4, 50)):
@@ -92,23 +92,23 @@ def test_tiny_frames_whose_flows_lead_outside_equal_the_plain_form(
         )
 
 
-def test_the_plain_form_is_differentiable_in_the_fields() -> None:
+def test_the_reference_is_differentiable_in_the_fields() -> None:
     first, second, fields = (each.double() for each in inputs(1, 3, 6, 8, 3, 2))
 
-    def made(values: Tensor) -> Tensor:
+    def synthesise(values: Tensor) -> Tensor:
         return reference.synthesise(
             first, second, values, 2, slice(0, 6), slice(0, 8), torch.ones(1, 1, 1, 1).double()
         )
 
-    assert torch.autograd.gradcheck(made, fields.requires_grad_(), atol=1e-4)
+    assert torch.autograd.gradcheck(synthesise, fields.requires_grad_(), atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_a_mask_of_one_shows_the_first_frame(channels: int) -> None:
+def test_a_mask_of_one_gives_the_first_frame(channels: int) -> None:
     first, second, _ = inputs(1, channels, 20, 30, 1, 2)
     fields = torch.zeros(1, 12, 10, 15)
     fields[:, 4:9] = 1  # kernels of one tap, and the mask
-    made = halide.synthesise(
+    output = halide.synthesise(
         first, second, fields, 2, slice(0, 20), slice(0, 30), torch.ones(1, 1, 1, 1)
     )
-    torch.testing.assert_close(made, first)
+    torch.testing.assert_close(output, first)
