@@ -22,7 +22,7 @@ CASES = {
     "carried": {"width": 4, "carried": 3, "rows": 4, "columns": 18, "radius": 2},
     "no correlation": {"n": 2, "width": 8, "carried": 16, "rows": 4, "columns": 34},
     "several chunks": {"width": 80, "rows": 3, "columns": 9, "radius": 4},
-    "flows far outside": {
+    "flows far out of the frame": {
         "width": 16,
         "carried": 8,
         "rows": 6,
