@@ -34,7 +34,7 @@ def render_clear(path: Path, encoder: str, pixel_format: str) -> Path:
 
 
 @pytest.mark.parametrize("codec", ALPHA)
-def test_alpha_moves_with_the_picture(tmp_path: Path, codec: str) -> None:
+def test_alpha_is_interpolated_with_the_colours(tmp_path: Path, codec: str) -> None:
     name, encoder, pixel_format = ALPHA[codec]
     source, target = (
         render_clear(tmp_path / name, encoder, pixel_format),
@@ -58,13 +58,13 @@ def test_alpha_moves_with_the_picture(tmp_path: Path, codec: str) -> None:
         assert abs(found / peak - (before + (after - before) * (n % 4) / 4)).mean() < 0.02
 
 
-def test_alpha_that_a_codec_cannot_hold_is_named(tmp_path: Path) -> None:
+def test_alpha_that_a_codec_does_not_support_is_reported(tmp_path: Path) -> None:
     source = render_clear(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     assert report.dropped[0] == "alpha (yuv420p10le has none: prores, vp9 and ffv1 can keep it)"
 
 
-def test_colours_behind_clear_pixels_are_not_mixed_in(tiny_model: SepConv) -> None:
+def test_colours_of_transparent_pixels_are_not_mixed_in(tiny_model: SepConv) -> None:
     shown = np.zeros((64, 96, 4), np.uint8)
     shown[..., :3] = (255, 0, 0)
     shown[:, :48] = (0, 128, 0, 255)

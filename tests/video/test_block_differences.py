@@ -16,7 +16,7 @@ def test_the_colour_that_differs_most_counts_and_alpha_does_not() -> None:
     assert change.tolist() == [[0.5, 0, 0], [0, 0, 0]]
 
 
-def test_the_blend_at_a_time_is_no_error() -> None:
+def test_the_blend_of_both_frames_has_no_error() -> None:
     before, after = torch.rand(2, 1, 3, 9, 13)
     blend = torch.lerp(before, after, 0.25)
     assert block_differences.blend_error(blend, before, after, 0.25, 2).max() < 1e-6

@@ -22,7 +22,7 @@ def halves(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray]:
     return sheet[16:80, :96], sheet[16:80, 96 + GAP :]
 
 
-def test_the_original_waits_on_the_left_while_the_right_goes_on(
+def test_the_left_side_holds_source_frames_while_the_right_is_interpolated(
     render_video: Render, tmp_path: Path
 ) -> None:
     source = render_video(frames=4)
@@ -44,14 +44,14 @@ def test_the_original_waits_on_the_left_while_the_right_goes_on(
     assert abs(halves(shown[1])[0] - halves(shown[1])[1]).mean() > 5
 
 
-def test_labels_are_drawn_above_both(render_video: Render, tmp_path: Path) -> None:
+def test_both_sides_have_labels(render_video: Render, tmp_path: Path) -> None:
     compare_video(render_video(frames=2), tmp_path / "c.mp4", model=Averager())
     strip = frames_of(tmp_path / "c.mp4")[0].to_ndarray(format="gray")[:16]
     assert strip[:, :96].max() > 150
     assert strip[:, 96 + GAP :].max() > 150
 
 
-def test_a_part_is_shown_from_its_start_to_its_end(render_video: Render, tmp_path: Path) -> None:
+def test_a_time_range_is_compared_from_start_to_end(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=12, rate=Fraction(10))
     options = {"model": Averager(), "factor": 4, "slower": 1}
     assert compare_video(source, tmp_path / "c.mp4", time_range=TimeRange(0.3, 0.6), **options) == 3
@@ -61,13 +61,13 @@ def test_a_part_is_shown_from_its_start_to_its_end(render_video: Render, tmp_pat
         assert not container.streams.audio
 
 
-def test_nothing_is_made_across_a_cut(render_video: Render, tmp_path: Path) -> None:
+def test_no_frame_is_interpolated_across_a_cut(render_video: Render, tmp_path: Path) -> None:
     compare_video(render_video(frames=6, cut_at=3), tmp_path / "c.mp4", model=Averager(), crf=4)
     left, right = halves(frames_of(tmp_path / "c.mp4")[5])
     assert abs(left - right).mean() < 2
 
 
-def test_an_end_without_a_frame_before_it_is_named(render_video: Render, tmp_path: Path) -> None:
+def test_a_time_range_without_a_frame_is_reported(render_video: Render, tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"no frame from 0\.05 to 0\.06 s: .* a later --end"):
         compare_video(
             render_video(frames=3),
@@ -78,27 +78,25 @@ def test_an_end_without_a_frame_before_it_is_named(render_video: Render, tmp_pat
 
 
 @pytest.mark.parametrize("time_range", [(-1.0, None), (2.0, 1.0), (1.0, 1.0)])
-def test_an_impossible_time_range_is_refused(time_range: tuple) -> None:
+def test_an_invalid_time_range_raises_a_value_error(time_range: tuple) -> None:
     with pytest.raises(ValueError, match=r"end is .* later than|start is -1: 0 or more"):
         TimeRange(*time_range)
 
 
-def test_a_part_outside_of_the_video_leaves_nothing(render_video: Render, tmp_path: Path) -> None:
+def test_a_time_range_after_the_video_leaves_no_files(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=3)
     with pytest.raises(VideoError, match="has no frame from 60 s on: choose an earlier --start"):
         compare_video(source, tmp_path / "c.mp4", time_range=TimeRange(60), model=Averager())
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def test_wrong_factors_are_refused(render_video: Render, tmp_path: Path) -> None:
+def test_factors_below_1_raise_a_value_error(render_video: Render, tmp_path: Path) -> None:
     for wrong in ({"factor": 0}, {"slower": 0}):
         with pytest.raises(ValueError, match="1 or more is needed"):
             compare_video(render_video(frames=2), tmp_path / "c.mp4", model=Averager(), **wrong)
 
 
-def test_a_result_that_is_being_worked_on_is_left_alone(
-    render_video: Render, tmp_path: Path
-) -> None:
+def test_a_locked_result_is_refused(render_video: Render, tmp_path: Path) -> None:
     source, target = render_video(frames=2), tmp_path / "c.mp4"
     lock = lock_target(target)
     with pytest.raises(VideoError, match="is being worked on by another process"):
@@ -117,7 +115,7 @@ def test_damage_of_the_source_is_logged(
     assert "in.mkv: damaged: the video stream ends" in caplog.text
 
 
-def test_a_source_that_changes_meanwhile_is_reported(
+def test_a_source_that_changes_during_the_work_is_reported(
     render_video: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = render_video(frames=5)

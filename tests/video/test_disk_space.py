@@ -18,7 +18,7 @@ from midframe.video.plan import LONG_SEGMENT
 
 
 @pytest.mark.slow
-def test_a_full_disk_keeps_what_is_done(
+def test_a_full_disk_keeps_finished_segments(
     render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = render_video(frames=400), tmp_path / "out.mp4"
@@ -44,7 +44,7 @@ def test_a_full_disk_keeps_what_is_done(
     assert (report.frames_out, report.problems) == (800, ())
 
 
-def test_a_disk_without_room_is_told_before_the_work(
+def test_too_little_disk_space_is_reported_before_the_work(
     render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = render_video(frames=3)
@@ -59,7 +59,7 @@ def test_a_disk_without_room_is_told_before_the_work(
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_gone_for_a_while_keeps_what_is_done(
+def test_a_temporary_read_error_keeps_finished_segments(
     render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target, decoded = render_video(frames=300), tmp_path / "out.mp4", VideoReader._decode

@@ -25,7 +25,7 @@ def times(frames: list[Frame]) -> list[Fraction | int]:
     return [frame.pts for frame in drop_duplicates(frames, 1)]
 
 
-def test_animation_on_twos_keeps_the_first_of_each_two() -> None:
+def test_animation_on_twos_keeps_the_first_of_each_pair() -> None:
     assert times(film([n // 2 for n in range(12)])) == [
         0,
         2,
@@ -37,19 +37,17 @@ def test_animation_on_twos_keeps_the_first_of_each_two() -> None:
     ]  # the end of the film stays
 
 
-def test_what_moves_in_every_frame_stays_as_it_is() -> None:
+def test_frames_with_motion_are_never_duplicates() -> None:
     assert times(film(list(range(30)))) == list(range(30))
 
 
-def test_a_picture_that_stands_for_long_keeps_all_its_frames() -> None:
+def test_long_static_scenes_keep_all_their_frames() -> None:
     shown = [0, 1, 2, *[3] * (MAX_DUPLICATES + 2), 4, 5]
     assert times(film(shown)) == list(range(len(shown)))
 
 
 @pytest.mark.parametrize(("rate", "slower"), [(30, 24), (60, 24), (60, 25), (30, 25)])
-def test_a_film_that_was_brought_to_a_higher_rate_gets_its_even_steps_back(
-    rate: int, slower: int
-) -> None:
+def test_a_rate_conversion_by_repeated_frames_is_undone(rate: int, slower: int) -> None:
     shown = [n * slower // rate for n in range(4 * rate)]
     found = times(film(shown))
     step = Fraction(rate, slower)
@@ -58,19 +56,19 @@ def test_a_film_that_was_brought_to_a_higher_rate_gets_its_even_steps_back(
     assert all(abs(time - moment * step) < 1 for moment, time in enumerate(found[:-14]))
 
 
-def test_ones_after_twos_keep_their_times() -> None:
+def test_animation_on_ones_after_twos_keeps_its_times() -> None:
     shown = [n // 2 for n in range(24)] + list(range(12, 40))
     expected = [*range(0, 24, 2), *range(24, 52)]
     assert times(film(shown)) == expected
 
 
-def test_even_steps_do_not_reach_across_a_cut() -> None:
+def test_restored_steps_do_not_cross_a_cut() -> None:
     shown = [n * 24 // 30 for n in range(60)]
     found = times(film(shown, cuts=(31,)))
     assert 31 in found
 
 
-def test_a_small_motion_is_no_repeat_and_a_little_noise_is_one() -> None:
+def test_small_motion_is_no_duplicate_and_weak_noise_is_one() -> None:
     grey = render_frame(0, 120, 160)[..., 0]
     noisy = np.clip(grey + np.random.default_rng(0).integers(-1, 2, grey.shape), 0, 255).astype(
         np.uint8
@@ -96,7 +94,7 @@ def render_twos(path: Path, count: int = 24) -> Path:
     return path
 
 
-def test_repeats_are_replaced_and_the_length_stays(tmp_path: Path) -> None:
+def test_duplicates_are_replaced_and_the_duration_is_kept(tmp_path: Path) -> None:
     source, target = render_twos(tmp_path / "in.mp4"), tmp_path / "out.mkv"
     report = interpolate_video(source, target, model=Averager(), codec="ffv1", dedup=True)
     assert (report.frames_out, report.duplicates, report.problems) == (48, 11, ())

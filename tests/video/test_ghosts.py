@@ -43,40 +43,38 @@ def blend(before: Array, after: Array, t: Fraction = HALF) -> Array:
 
 @pytest.mark.parametrize("step", [8, 16, 30])  # touching, beside each other, apart
 @pytest.mark.parametrize("t", [Fraction(1, 4), HALF, Fraction(3, 4)])
-def test_a_ball_that_is_shown_twice_is_shown_where_the_nearest_frame_shows_it(
-    step: int, t: Fraction
-) -> None:
+def test_a_doubled_ball_is_replaced_by_the_nearest_frame(step: int, t: Fraction) -> None:
     before, after = with_ball(80, 100), with_ball(80 + step, 100 + step)
     shown = replace_ghosts(blend(before, after, t), before, after, t)
     assert np.array_equal(shown, before if t <= HALF else after)
 
 
-def test_the_second_place_of_a_ball_is_restored_too_where_it_is_less_clear() -> None:
+def test_the_fainter_copy_of_a_ball_is_replaced_too() -> None:
     before, after = with_ball(80, 100), with_ball(80, 140)
     image = blend(before, after)
     image[ball(80, 140)] = image[ball(80, 140)] * 0.6 + after[ball(80, 140)] * 0.4
     assert np.array_equal(replace_ghosts(image, before, after, HALF), before)
 
 
-def test_a_ball_whose_motion_is_interpolated_stays() -> None:
+def test_a_correctly_interpolated_ball_is_not_replaced() -> None:
     before, after = with_ball(80, 100), with_ball(100, 120)
     image = with_ball(90, 110)
     assert np.array_equal(replace_ghosts(image, before, after, HALF), image)
 
 
-def test_a_fade_of_the_whole_frame_stays() -> None:
+def test_a_fade_of_the_whole_frame_is_not_replaced() -> None:
     before, after = wall(1), wall(1.6)
     image = blend(before, after)
     assert np.array_equal(replace_ghosts(image, before, after, HALF), image)
 
 
-def test_a_ball_in_front_of_a_moving_background_stays() -> None:
+def test_a_ball_before_a_moving_background_is_not_replaced() -> None:
     before, after = with_ball(80, 100), with_ball(90, 120, wall(shift=8))
     image = blend(before, after)
     assert np.array_equal(replace_ghosts(image, before, after, HALF), image)
 
 
-def test_noise_and_faint_changes_stay() -> None:
+def test_noise_and_faint_changes_are_not_replaced() -> None:
     noise = np.random.default_rng(1).integers(-4, 5, (2, HEIGHT, WIDTH, 3))
     before, after = (np.clip(wall() + each, 0, 255).astype(np.uint8) for each in noise)
     after[ball(80, 100)] += 8
@@ -84,7 +82,7 @@ def test_noise_and_faint_changes_stay() -> None:
     assert np.array_equal(replace_ghosts(image, before, after, HALF), image)
 
 
-def test_a_ghost_is_found_beside_alpha() -> None:
+def test_ghosts_are_found_in_frames_with_alpha() -> None:
     before, after = with_ball(80, 100), with_ball(80, 130)
     clear = [np.dstack([each, np.full((HEIGHT, WIDTH), 99, np.uint8)])
              for each in (blend(before, after), before, after)]  # fmt: skip
@@ -92,7 +90,7 @@ def test_a_ghost_is_found_beside_alpha() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (5, 3), (33, 47)])
-def test_frames_of_any_size_are_examined(size: tuple[int, int]) -> None:
+def test_ghosts_are_searched_in_frames_of_any_size(size: tuple[int, int]) -> None:
     before, after = (render_frame(i)[: size[0], : size[1]] for i in (0, 3))
     replace_ghosts(blend(before, after), before, after, HALF)
 

@@ -36,7 +36,7 @@ from midframe.video.segments import (
         pytest.param("SIGHUP", (129,), marks=needs_hangup),
     ],
 )
-def test_an_interrupted_run_leaves_nothing_but_work_to_go_on_with(
+def test_an_interrupted_run_leaves_only_work_that_can_be_resumed(
     render_video: Render, tmp_path: Path, tiny_weights: Path, name: str, statuses: tuple[int, ...]
 ) -> None:
     source, target = render_video(frames=2000, size=(64, 96)), tmp_path / "out.mp4"
@@ -96,7 +96,7 @@ SEGMENTS, KILLS = 6, 20
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(
+def test_a_run_killed_twenty_times_gives_the_same_result_as_one_without_kills(
     tmp_path: Path, tiny_weights: Path
 ) -> None:
     source = render_scenes(tmp_path / "in.mp4", scenes=SEGMENTS)

@@ -16,7 +16,7 @@ from midframe.video.segments import (
 
 
 @pytest.mark.slow
-def test_a_second_job_on_a_result_is_refused_and_the_first_goes_on(
+def test_a_second_job_on_a_result_is_refused_and_the_first_continues(
     render_video: Render, tmp_path: Path, tiny_weights: Path
 ) -> None:
     source, other, target = (
@@ -49,7 +49,7 @@ def test_a_second_job_on_a_result_is_refused_and_the_first_goes_on(
 
 
 @pytest.mark.slow
-def test_a_job_that_was_killed_locks_nothing(
+def test_a_killed_job_leaves_no_lock(
     render_video: Render, tmp_path: Path, tiny_weights: Path
 ) -> None:
     source, target = render_video(frames=300, cut_at=40), tmp_path / "out.mp4"
@@ -64,7 +64,7 @@ def test_a_job_that_was_killed_locks_nothing(
     assert second.returncode == 0, errors
 
 
-def test_one_result_is_worked_on_once_at_a_time(tmp_path: Path) -> None:
+def test_a_result_can_be_locked_once_at_a_time(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     first = Segments(target, {"crf": 18})
     for options in ({}, {"resume": True}, {"overwrite": True}):
@@ -86,7 +86,7 @@ def test_one_result_is_worked_on_once_at_a_time(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_is_taken_anew_where_its_folder_was_removed(
+def test_a_lock_whose_folder_was_removed_is_acquired_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, locked = tmp_path / "out.midframe", FolderLock._try_lock

@@ -35,7 +35,7 @@ def planned(frames: int, rate: Fraction, options: RetimingOptions, depth: int | 
     st.sampled_from(CHANGES),
     st.sampled_from([None, 1, 4]),
 )
-def test_any_frame_has_the_content_that_a_plan_gives_it(
+def test_the_lookup_of_any_frame_equals_the_plan(
     frames: int, rate: Fraction, change: dict[str, Any], depth: int | None
 ) -> None:
     options = RetimingOptions(**change)
@@ -44,7 +44,7 @@ def test_any_frame_has_the_content_that_a_plan_gives_it(
     assert [(each.source, each.t) for each in found] == planned(frames, rate, options, depth)
 
 
-def test_frames_of_different_lengths_are_divided_equally() -> None:
+def test_intervals_of_different_durations_are_divided_equally() -> None:
     lookup = FrameLookup(3, None, RetimingOptions(factor=3))
     assert lookup.rate is None
     found = [lookup.content(number) for number in range(lookup.frames)]
@@ -54,7 +54,7 @@ def test_frames_of_different_lengths_are_divided_equally() -> None:
     assert [each.begin for each in found] == [0, Fraction(1, 3), Fraction(2, 3)] * 3
 
 
-def test_a_frame_states_when_it_begins_within_its_source_frame() -> None:
+def test_a_frame_has_its_start_within_its_source_frame() -> None:
     lookup = FrameLookup(10, Fraction(25), RetimingOptions(fps=60))
     for number in range(lookup.frames):
         content = lookup.content(number)
@@ -62,7 +62,7 @@ def test_a_frame_states_when_it_begins_within_its_source_frame() -> None:
         assert time == Fraction(number, 60)
 
 
-def test_the_frames_of_a_long_source_are_counted_at_once() -> None:
+def test_the_frames_of_a_long_source_are_counted_without_a_loop() -> None:
     two_hours = 172_800
     lookup = FrameLookup(two_hours, Fraction(24000, 1001), RetimingOptions(fps=60))
     assert lookup.frames == ceil(two_hours * Fraction(1001, 24000) * 60 - Fraction(1, 4))
@@ -70,6 +70,6 @@ def test_the_frames_of_a_long_source_are_counted_at_once() -> None:
 
 
 @pytest.mark.parametrize("change", [{"fps": 60}, {"factor": "2.5"}])
-def test_frames_of_different_lengths_need_a_whole_factor(change: dict[str, Any]) -> None:
+def test_frames_of_different_durations_need_an_integer_factor(change: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="differ in length"):
         FrameLookup(3, None, RetimingOptions(**change))

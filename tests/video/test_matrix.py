@@ -85,7 +85,9 @@ def turned(stream: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_a_film_comes_out_as_whole_as_it_went_in(tmp_path: Path, name: str) -> None:
+def test_a_result_keeps_all_streams_times_and_properties_of_its_source(
+    tmp_path: Path, name: str
+) -> None:
     film = FILMS[name]
     source, target = render(film, tmp_path), tmp_path / film.target
     report = interpolate_video(source, target, model=Averager(), codec=film.result, **film.wanted)

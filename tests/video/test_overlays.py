@@ -43,7 +43,7 @@ def found(shown: list[av.VideoFrame], cut: int | None = None) -> np.ndarray | No
     return finder.overlays()
 
 
-def test_a_logo_before_a_moving_picture_is_found() -> None:
+def test_a_logo_before_a_moving_image_is_found() -> None:
     seen = found(frames([with_logo(n) for n in range(FRAMES + 2)]))
     assert seen is not None
     inside = seen[LOGO[0].start + 2 : LOGO[0].stop - 2, LOGO[1].start + 2 : LOGO[1].stop - 2]
@@ -51,16 +51,16 @@ def test_a_logo_before_a_moving_picture_is_found() -> None:
     assert (seen.sum() - inside.sum()) / seen.size < 0.08
 
 
-def test_what_passes_before_a_wall_is_no_overlay_and_nor_is_the_wall() -> None:
+def test_an_object_that_passes_a_wall_is_no_overlay_and_neither_is_the_wall() -> None:
     seen = found(frames([passing(n) for n in range(8)]))
     assert seen is None or seen.sum() == 0
 
 
-def test_a_picture_that_stands_still_has_no_overlays() -> None:
+def test_a_static_video_has_no_overlays() -> None:
     assert found(frames([with_logo(0)] * 8)) is None
 
 
-def test_a_cut_begins_anew() -> None:
+def test_a_cut_restarts_the_search() -> None:
     assert found(frames([with_logo(n) for n in range(FRAMES + 2)]), cut=FRAMES) is None
 
 
@@ -72,9 +72,7 @@ class Bender(Averager):
 
 
 @pytest.mark.parametrize("overlays", [True, False])
-def test_overlays_stay_as_they_are_unless_that_is_not_wanted(
-    tmp_path: Path, overlays: bool
-) -> None:
+def test_overlays_are_kept_unless_the_option_is_off(tmp_path: Path, overlays: bool) -> None:
     source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
     with av.open(str(source), "w") as container:
         stream = container.add_stream("libx264", 24, options={"crf": "16"})

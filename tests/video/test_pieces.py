@@ -59,7 +59,7 @@ def convert_in_pieces(source: Path, target: Path, options: VideoOptions) -> Vide
     ],
     ids=["h264", "ffv1", "avi", "part", "gif"],
 )
-def test_a_result_in_pieces_equals_the_whole_one(
+def test_a_result_rendered_in_pieces_equals_the_whole_one(
     tmp_path: Path, name: str, options: VideoOptions
 ) -> None:
     source = render_scenes(tmp_path / "in.mp4", scenes=3, rate=20, size=(32, 48))

@@ -67,7 +67,7 @@ def frames_of(intervals: list[Interval]) -> list[PlannedFrame]:
 
 @settings(deadline=None, max_examples=60)
 @given(timings=sources(), options=plan_options())
-def test_there_is_an_interval_up_to_every_source_frame_and_one_to_the_end(
+def test_each_source_frame_ends_an_interval_and_the_last_interval_ends_the_video(
     timings: list[FrameTiming], options: PlanOptions
 ) -> None:
     intervals = list(plan_intervals(timings, options))
@@ -83,7 +83,7 @@ def test_there_is_an_interval_up_to_every_source_frame_and_one_to_the_end(
 
 @settings(deadline=None, max_examples=60)
 @given(timings=sources(), options=plan_options())
-def test_frames_rise_in_time_up_to_the_end(
+def test_the_times_of_frames_increase_up_to_the_end(
     timings: list[FrameTiming], options: PlanOptions
 ) -> None:
     intervals = list(plan_intervals(timings, options))
@@ -136,7 +136,7 @@ def test_a_source_frame_is_kept_once_and_then_held(
 
 @settings(deadline=None, max_examples=60)
 @given(timings=sources(), factor=st.integers(1, 5))
-def test_true_times_keep_every_source_frame_at_its_time(
+def test_a_variable_rate_keeps_every_source_frame_at_its_time(
     timings: list[FrameTiming], factor: int
 ) -> None:
     timeline = VariableRate(factor, RATE, Fraction(1, 1000))
@@ -151,7 +151,7 @@ def test_true_times_keep_every_source_frame_at_its_time(
 
 @settings(deadline=None, max_examples=60)
 @given(timings=sources(), options=plan_options())
-def test_every_set_of_captions_is_shown_once_or_is_left(
+def test_captions_are_attached_once_or_counted_as_left(
     timings: list[FrameTiming], options: PlanOptions
 ) -> None:
     intervals = list(plan_intervals(timings, options))
@@ -168,7 +168,7 @@ def test_every_set_of_captions_is_shown_once_or_is_left(
 
 @settings(deadline=None, max_examples=60)
 @given(timings=sources(), options=plan_options())
-def test_a_plan_depends_on_what_was_before_alone(
+def test_a_plan_depends_only_on_earlier_frames(
     timings: list[FrameTiming], options: PlanOptions
 ) -> None:
     """So a plan can follow frames that are just being decoded, and resumed work has the same."""
@@ -193,7 +193,7 @@ def test_a_plan_depends_on_what_was_before_alone(
     [("hold", ["hold", "hold", "hold"]), ("nearest", ["hold", "hold", "keep"]),
      ("blend", ["blend", "blend", "blend"])],
 )  # fmt: skip
-def test_a_cut_is_crossed_as_the_option_has_it(cut: CutMode, targets: list[str]) -> None:
+def test_cuts_are_crossed_as_the_cut_option_requests(cut: CutMode, targets: list[str]) -> None:
     step = 1 / RATE
     timings = [FrameTiming(n * step, (n + 1) * step, begins_scene=n == 1) for n in range(2)]
     intervals = list(
@@ -203,7 +203,7 @@ def test_a_cut_is_crossed_as_the_option_has_it(cut: CutMode, targets: list[str])
     assert [frame.action for frame in intervals[1].frames] == ["keep", *targets]
 
 
-def test_a_frame_that_stood_still_is_held() -> None:
+def test_a_frame_before_a_gap_is_held() -> None:
     end = GAP_SECONDS + Fraction(1, 10)
     timings = [FrameTiming(Fraction(0), end), FrameTiming(end, end + 1 / RATE)]
     intervals = list(plan_intervals(timings, PlanOptions(ConstantRate(2 * RATE), RATE)))
@@ -216,7 +216,9 @@ def test_a_frame_that_stood_still_is_held() -> None:
     ("cut_at", "ends"),
     [(None, [240, 480]), (30, [60, 300]), (29, [240, 480]), (200, [240, 400])],
 )
-def test_segments_end_at_cuts_or_when_they_are_long(cut_at: int | None, ends: list[int]) -> None:
+def test_segments_end_at_cuts_or_at_their_maximum_length(
+    cut_at: int | None, ends: list[int]
+) -> None:
     step = 1 / RATE
     timings = [FrameTiming(n * step, (n + 1) * step, begins_scene=n == cut_at) for n in range(260)]
     intervals = list(plan_intervals(timings, PlanOptions(ConstantRate(2 * RATE), RATE)))
@@ -226,7 +228,7 @@ def test_segments_end_at_cuts_or_when_they_are_long(cut_at: int | None, ends: li
     assert (SHORT_SEGMENT, LONG_SEGMENT) == (60, 240)
 
 
-def test_the_error_is_that_of_the_network_and_of_moved_frames() -> None:
+def test_the_timing_error_includes_rounded_network_times_and_snapped_frames() -> None:
     late = Fraction(1, 100)
     timeline = ConstantRate(2 * RATE, source_step=1 / RATE, max_snap=late)
     timings = [FrameTiming(Fraction(0), 1 / RATE), FrameTiming(1 / RATE + late, 2 / RATE)]
@@ -237,5 +239,5 @@ def test_the_error_is_that_of_the_network_and_of_moved_frames() -> None:
     assert thirds[1].error == Fraction(1, 6) / RATE
 
 
-def test_nothing_is_planned_without_frames() -> None:
+def test_a_plan_without_frames_is_empty() -> None:
     assert list(plan_intervals([], PlanOptions(ConstantRate(RATE), RATE))) == []

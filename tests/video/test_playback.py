@@ -20,7 +20,7 @@ Render = Callable[..., Path]
 RATE = Fraction(50)
 
 
-def test_a_move_keeps_the_lengths_of_packets() -> None:
+def test_shifting_a_playback_keeps_packet_durations() -> None:
     sound = StreamSpan(Fraction(1), Fraction(3), packet=Fraction(1, 40))
     found = Playback(end=Fraction(4), sounds=[sound])
     found.move(Fraction(-1))
@@ -65,7 +65,7 @@ def verified(path: Path, frames_out: int = 20, **changes: Any) -> VideoReport:
     return report
 
 
-def test_a_whole_result_has_no_problems_and_shows_every_source_frame(tmp_path: Path) -> None:
+def test_a_correct_result_has_no_problems_and_shows_every_source_frame(tmp_path: Path) -> None:
     moments = [min(n / 2, 9) for n in range(20)]
     report = verified(write_film(tmp_path / "whole.mp4", moments, range(20)))
     assert (report.problems, report.frames_unchanged, report.length_out) == ((), 10, Fraction(2, 5))
@@ -90,7 +90,7 @@ def test_a_whole_result_has_no_problems_and_shows_every_source_frame(tmp_path: P
     ],
     ids=["a frame is missing", "late", "too long", "in another order", "another film"],
 )
-def test_a_result_unlike_its_source_is_found_out(
+def test_a_result_that_differs_from_its_source_is_reported(
     tmp_path: Path, moments: list[float], times: Sequence[int], complaint: str
 ) -> None:
     film = write_film(tmp_path / "wrong.mkv", moments, times)
@@ -103,7 +103,7 @@ def test_the_start_of_an_edit_list_is_applied_as_players_do(tmp_path: Path) -> N
     assert decode_playback(late, 1 / RATE).begin == 1
 
 
-def test_sound_at_another_place_and_missing_streams_are_found_out(
+def test_shifted_sound_and_missing_streams_are_reported(
     render_video: Render, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.mp4"
@@ -123,7 +123,7 @@ def test_sound_at_another_place_and_missing_streams_are_found_out(
     )
 
 
-def test_thumbnails_tell_pictures_apart_but_not_their_encodings() -> None:
+def test_thumbnails_distinguish_frames_but_not_their_encodings() -> None:
     first, second = (
         make_thumbnail(av.VideoFrame.from_ndarray(render_frame(4.0 * n), format="rgb24"))
         for n in range(2)
@@ -131,7 +131,7 @@ def test_thumbnails_tell_pictures_apart_but_not_their_encodings() -> None:
     assert np.abs(first.astype(int) - second).mean() > 10
 
 
-def test_what_alpha_hides_does_not_count() -> None:
+def test_colours_of_transparent_pixels_are_not_compared() -> None:
     image = np.dstack([render_frame(0), np.zeros((64, 96), np.uint8)])
     other = image.copy()
     other[..., :3] = 255
@@ -140,7 +140,7 @@ def test_what_alpha_hides_does_not_count() -> None:
     assert np.array_equal(first, second)
 
 
-def test_metadata_that_a_file_cannot_hold_is_reported(tmp_path: Path) -> None:
+def test_unsupported_metadata_is_reported(tmp_path: Path) -> None:
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
         container.metadata.update({"TITLE": "A film", "LENS": "50 mm"})
@@ -157,7 +157,7 @@ def test_metadata_that_a_file_cannot_hold_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["out.mov", "out.mp4", "out.mkv"])
-def test_place_and_maker_of_a_phone_are_kept(tmp_path: Path, name: str) -> None:
+def test_location_and_make_of_a_phone_are_kept(tmp_path: Path, name: str) -> None:
     wanted = {"com.apple.quicktime.location.ISO6709": "+48.1+011.6/", "title": "A film"}
     source, target = tmp_path / "in.mov", tmp_path / name
     options = {"movflags": "use_metadata_tags"}

@@ -83,7 +83,7 @@ def test_the_original_is_the_source_frame_in_front() -> None:
         assert np.array_equal(frame.original.to_ndarray(), sources[before])
 
 
-def test_frames_of_finished_segments_are_not_made() -> None:
+def test_frames_of_finished_segments_are_not_interpolated() -> None:
     rules, count = PlanOptions(ConstantRate(2 * RATE), RATE), LONG_SEGMENT // 2 + 6
     whole, _, _ = render(count, rules)
     rest, intervals, tool = render(count, rules, finished=1)
@@ -91,7 +91,7 @@ def test_frames_of_finished_segments_are_not_made() -> None:
     assert tool.calls == sum(each.segment == 1 and each.type == "motion" for each in intervals) > 0
 
 
-def test_progress_rises_to_the_number_of_source_frames() -> None:
+def test_progress_increases_to_the_number_of_source_frames() -> None:
     reported: list[float] = []
     render(4, PlanOptions(ConstantRate(2 * RATE), RATE), progress=reported.append)
     assert sorted(reported) == reported

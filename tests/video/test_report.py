@@ -18,7 +18,7 @@ def done(render_video: Render, tmp_path: Path) -> tuple[Path, VideoReport]:
     return target, interpolate_video(render_video(frames=24), target, model=Averager())
 
 
-def test_a_report_tells_what_came_in_and_what_is_there(done: tuple[Path, VideoReport]) -> None:
+def test_a_report_summarises_source_and_result(done: tuple[Path, VideoReport]) -> None:
     _, report = done
     assert (report.frames_in, report.frames_out, report.streams) == (24, 48, {"audio": 1})
     assert abs(report.length_in - Fraction(1001, 1000)) < Fraction(1, 1000)
@@ -27,7 +27,7 @@ def test_a_report_tells_what_came_in_and_what_is_there(done: tuple[Path, VideoRe
     assert report.problems == ()
 
 
-def test_a_report_is_numbers_and_texts(done: tuple[Path, VideoReport]) -> None:
+def test_a_report_consists_of_numbers_and_texts(done: tuple[Path, VideoReport]) -> None:
     again = json.loads(json.dumps(done[1].as_json()))
     assert again["frames_out"] == 48
     assert again["length_in"] == pytest.approx(1.001, abs=1e-3)

@@ -29,7 +29,7 @@ runs differ."""
                         ("out.mov", "prores"), ("out.mkv", "ffv1")],
 )  # fmt: skip
 @pytest.mark.parametrize("fault", [MidframeError("it broke"), KeyboardInterrupt()])
-def test_work_that_stopped_goes_on_to_the_same_result(
+def test_resumed_work_gives_the_same_result(
     render_video: Render, tmp_path: Path, name: str, codec: str, fault: BaseException
 ) -> None:
     source = render_video(frames=150, cut_at=40)
@@ -52,7 +52,9 @@ def test_work_that_stopped_goes_on_to_the_same_result(
     assert not segments_folder(target).exists()
 
 
-def test_a_fault_tells_that_work_can_go_on(render_video: Render, tmp_path: Path) -> None:
+def test_errors_and_later_runs_report_that_work_can_be_resumed(
+    render_video: Render, tmp_path: Path
+) -> None:
     source, target = render_video(frames=150), tmp_path / "out.mp4"
     with pytest.raises(
         MidframeError,
@@ -68,7 +70,9 @@ def test_a_fault_tells_that_work_can_go_on(render_video: Render, tmp_path: Path)
     assert interpolate_video(source, target, model=Averager(), overwrite=True).problems == ()
 
 
-def test_work_that_has_no_segment_yet_leaves_nothing(render_video: Render, tmp_path: Path) -> None:
+def test_failed_work_without_a_segment_leaves_no_files(
+    render_video: Render, tmp_path: Path
+) -> None:
     source = render_video(frames=150)
     with pytest.raises(MidframeError, match=r"it broke$"):
         interpolate_video(
@@ -77,7 +81,9 @@ def test_work_that_has_no_segment_yet_leaves_nothing(render_video: Render, tmp_p
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_resuming_where_nothing_was_begun_begins(render_video: Render, tmp_path: Path) -> None:
+def test_resuming_without_earlier_work_starts_from_the_beginning(
+    render_video: Render, tmp_path: Path
+) -> None:
     report = interpolate_video(
         render_video(frames=3), tmp_path / "out.mp4", model=Averager(), resume=True
     )
@@ -89,7 +95,7 @@ def test_resuming_where_nothing_was_begun_begins(render_video: Render, tmp_path:
     [({"crf": 30}, "crf was 18 and is 30"), ({"factor": 3}, "factor was None and is 3"),
      ({"model": type("Other", (Averager,), {"identity": "other"})()}, "the network differs")],
 )  # fmt: skip
-def test_other_settings_are_refused(
+def test_resuming_with_other_settings_is_refused(
     render_video: Render, tmp_path: Path, changes: dict[str, Any], complaint: str
 ) -> None:
     source, target = render_video(frames=150), tmp_path / "out.mp4"
@@ -100,7 +106,7 @@ def test_other_settings_are_refused(
     assert interpolate_video(source, target, model=Averager(), resume=True).problems == ()
 
 
-def test_another_video_is_refused(render_video: Render, tmp_path: Path) -> None:
+def test_resuming_with_another_source_is_refused(render_video: Render, tmp_path: Path) -> None:
     source, target = render_video(frames=150), tmp_path / "out.mp4"
     with pytest.raises(MidframeError):
         interpolate_video(source, target, model=Stopper(140, MidframeError("it broke")))
@@ -133,7 +139,7 @@ def test_a_source_that_changes_while_it_is_read_is_reported(
 
 
 @pytest.mark.slow
-def test_a_late_refusal_of_a_damaged_video_keeps_what_is_done(
+def test_damage_found_late_in_strict_mode_keeps_finished_segments(
     render_video: Render, tmp_path: Path
 ) -> None:
     source, target = render_video("in.mkv", frames=400, sound=False), tmp_path / "out.mp4"
@@ -171,7 +177,7 @@ def test_memory_stays_flat_over_four_thousand_frames(render_video: Render, tmp_p
     assert max(used[4:]) - used[4] < 8
 
 
-def test_a_finished_result_is_not_made_again(render_video: Render, tmp_path: Path) -> None:
+def test_a_finished_result_is_not_rendered_again(render_video: Render, tmp_path: Path) -> None:
     source, target = render_video(frames=3), tmp_path / "out.mp4"
     interpolate_video(source, target, model=Averager())
     before = target.stat()
@@ -195,7 +201,7 @@ def test_a_finished_result_is_not_made_again(render_video: Render, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_replacing_a_result_goes_on_where_it_was_stopped(
+def test_replacing_a_result_is_resumed_where_it_stopped(
     render_video: Render, tmp_path: Path
 ) -> None:
     source, target = render_video(frames=150), tmp_path / "out.mp4"
@@ -210,7 +216,7 @@ def test_replacing_a_result_goes_on_where_it_was_stopped(
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_the_result_is_where_a_link_leads(
+def test_a_result_is_written_to_the_target_of_a_link(
     render_video: Render, tmp_path: Path, exists: bool
 ) -> None:
     source, link = render_video(frames=3), tmp_path / "out.mp4"

@@ -31,7 +31,7 @@ def colour(bits: int, alpha: bool, matrix: int = BT709, full: bool = False) -> C
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["reference", "halide"])
-def test_black_white_and_red_of_bt709(compiled: bool) -> None:
+def test_black_white_and_red_have_the_codes_of_bt709(compiled: bool) -> None:
     luma, blue, red = (np.array([values], np.uint8) for values in ((16, 235, 63), (128, 128, 102),
                                                                    (128, 128, 240)))  # fmt: skip
     with without_compilation() if not compiled else torch.inference_mode():
@@ -103,7 +103,7 @@ def test_halide_equals_the_plain_form(
     [noise(8, 4, 1, False, 8, 16), noise(8, 2, 2, False, 8, 16)[:1], noise(8, 2, 2, True, 9, 1)],
     ids=["4:1:1", "grey", "one column"],
 )
-def test_other_planes_use_pytorch(planes: list[Array]) -> None:
+def test_unsupported_planes_use_the_reference(planes: list[Array]) -> None:
     assert not (len(planes) > 1 and halide.supports(planes))
     description = colour(8, len(planes) == 4)
     image = planes_to_rgb(planes, 8, description)

@@ -64,9 +64,7 @@ def triples(path: Path) -> Iterator[list[list[Array]]]:
 
 @pytest.mark.parametrize("size", SIZES, ids=["even", "odd"])
 @pytest.mark.parametrize("pixel_format", [*PLANAR, *OTHERS])
-def test_what_no_network_changed_comes_back_exactly(
-    pixel_format: str, size: tuple[int, int]
-) -> None:
+def test_an_unchanged_frame_is_restored_exactly(pixel_format: str, size: tuple[int, int]) -> None:
     planar = OTHERS.get(pixel_format, pixel_format)
     frame = noise(planar, *size)
     frame = frame if planar == pixel_format else frame.reformat(format=pixel_format)
@@ -94,7 +92,7 @@ def test_an_interpolated_frame_between_equal_ones_equals_them(
 
 @pytest.mark.parametrize("name", ["frames/%02d.png", "out.apng", "out.mp4"])
 @pytest.mark.parametrize("size", [(64, 96), (63, 95)], ids=["even", "odd"])
-def test_frames_that_are_converted_for_the_encoder_are_converted_alike(
+def test_source_and_interpolated_frames_are_converted_alike_for_the_encoder(
     render_video: Render, tmp_path: Path, name: str, size: tuple[int, int]
 ) -> None:
     """H.264 has chroma beside the left one of two pixels, which conversions heed."""
@@ -115,7 +113,7 @@ def test_frames_that_are_converted_for_the_encoder_are_converted_alike(
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le"])
-def test_a_network_keeps_whiter_than_white_and_blacker_than_black(
+def test_luma_above_white_and_below_black_is_interpolated(
     tmp_path: Path, pixel_format: str
 ) -> None:
     deep = "10" in pixel_format
@@ -147,7 +145,7 @@ def red_text(time: int, pixel_format: str) -> av.VideoFrame:
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv420p10le"])
-def test_a_network_keeps_coloured_text_that_stands_still(tmp_path: Path, pixel_format: str) -> None:
+def test_static_coloured_text_is_kept(tmp_path: Path, pixel_format: str) -> None:
     source = lossless(tmp_path / "in.mkv", [red_text(n, pixel_format) for n in range(4)])
     interpolate_video(source, tmp_path / "out.mkv", codec="ffv1", device="cpu")
     step = 4 if "10" in pixel_format else 1
@@ -159,7 +157,7 @@ def test_a_network_keeps_coloured_text_that_stands_still(tmp_path: Path, pixel_f
             assert abs(middle[text] - first[text]).max() <= 2 * step
 
 
-def test_what_networks_overshoot_is_clipped_to_what_the_frames_around_have() -> None:
+def test_overshoot_is_clipped_to_the_range_of_the_source_frames() -> None:
     frame = noise("yuv444p", 16, 16)
     colour = colour_of(frame)
     for top, expected in ((200, 235), (250, 250)):
@@ -174,7 +172,7 @@ def test_what_networks_overshoot_is_clipped_to_what_the_frames_around_have() -> 
 
 
 @pytest.mark.parametrize("pixel_format", ["yuva420p", "rgba"])
-def test_colours_that_nothing_shows_are_kept(pixel_format: str) -> None:
+def test_colours_of_transparent_pixels_are_kept(pixel_format: str) -> None:
     """Encoders without alpha show them."""
     frame = noise(pixel_format, 16, 16)
     colour = colour_of(frame)
@@ -189,7 +187,7 @@ def test_colours_that_nothing_shows_are_kept(pixel_format: str) -> None:
     assert all(np.array_equal(*pair) for pair in zip(samples.planes, made.planes, strict=True))
 
 
-def test_a_blend_is_that_of_the_samples() -> None:
+def test_frames_are_blended_sample_by_sample() -> None:
     first, second = (
         Samples(noise("yuv420p", 16, 16, seed), Colour(1, False, False)) for seed in (0, 1)
     )
@@ -198,7 +196,7 @@ def test_a_blend_is_that_of_the_samples() -> None:
         assert abs(one * 0.75 + other * 0.25 - mixed).max() <= 0.5
 
 
-def test_data_of_a_source_frame_alone_is_not_repeated(render_video: Render) -> None:
+def test_side_data_is_not_copied_to_interpolated_frames(render_video: Render) -> None:
     frame = frames_of(render_video(frames=1))[0]
     assert len(frame.side_data)  # of x264 itself
     samples = Samples(frame, colour_of(frame))
@@ -207,7 +205,7 @@ def test_data_of_a_source_frame_alone_is_not_repeated(render_video: Render) -> N
     assert len(frame.side_data)
 
 
-def test_the_samples_of_source_frames_stay_as_they_are(render_video: Render) -> None:
+def test_interpolation_does_not_change_the_source_frames(render_video: Render) -> None:
     first, second = (
         Samples(frame, colour_of(frame)) for frame in frames_of(render_video(frames=2))
     )
@@ -246,7 +244,7 @@ def test_networks_receive_rgb_with_white_as_1(tmp_path: Path, pixel_format: str)
     )
 
 
-def test_the_encoders_format_may_be_another_one() -> None:
+def test_interpolated_frames_can_be_converted_to_other_formats() -> None:
     frame = noise("nv12", 16, 16)
     colour = colour_of(frame)
     samples = Samples(frame, colour)

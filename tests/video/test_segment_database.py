@@ -55,12 +55,12 @@ def test_frames_are_decoded_in_order_and_before_they_are_shown(
     assert depth or decoded == order
 
 
-def test_decoding_begins_earlier_by_the_frames_that_wait_at_the_shortest_step() -> None:
+def test_decoding_times_precede_presentation_times_by_the_reordering_delay() -> None:
     assert decoding_times([100, 130, 110, 140]) == [90, 100, 110, 130]
     assert decoding_times([]) == []
 
 
-def test_packets_are_read_as_they_were_stored_with_times_for_one_file(
+def test_packets_of_all_segments_are_read_with_continuous_decoding_times(
     database: SegmentDatabase,
 ) -> None:
     stored = [new_packet(0, keyframe=True, side_data=True), new_packet(30), new_packet(10)]
@@ -102,7 +102,7 @@ def test_a_segment_that_fails_halfway_is_not_stored(database: SegmentDatabase) -
     assert not [*next(database.packets(9)).iter_sidedata()]
 
 
-def test_segments_of_another_database_follow_on_those_here(
+def test_segments_of_another_database_are_appended(
     database: SegmentDatabase, tmp_path: Path
 ) -> None:
     other = SegmentDatabase(tmp_path / "other.db", new=True)
@@ -142,7 +142,7 @@ def test_a_copy_that_fails_stores_nothing_and_the_next_one_works(
     assert (database.count, contents(database)) == (2, [b"frame 0", b"frame 11"])
 
 
-def test_a_database_is_kept_unless_a_new_one_is_wanted(tmp_path: Path) -> None:
+def test_a_database_is_kept_unless_a_new_one_is_requested(tmp_path: Path) -> None:
     path = tmp_path / "segments.db"
     for new, expected in ((True, 0), (False, 1), (True, 0)):
         database = SegmentDatabase(path, new=new)
@@ -154,7 +154,7 @@ def test_a_database_is_kept_unless_a_new_one_is_wanted(tmp_path: Path) -> None:
         database.add(1, b"", [])
 
 
-def test_the_thread_that_joins_may_be_another_than_the_one_that_encodes(
+def test_segments_can_be_read_in_another_thread_than_they_were_written(
     database: SegmentDatabase,
 ) -> None:
     thread = Thread(target=database.add, args=(0, b"", [new_packet(0)]))

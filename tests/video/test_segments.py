@@ -73,14 +73,14 @@ def test_after_the_end_no_segment_can_be_added(
         segments.add(1, b"", [])
 
 
-def test_one_lock_at_a_time_is_given_on_a_result(tmp_path: Path) -> None:
+def test_a_result_has_one_lock_at_a_time(tmp_path: Path) -> None:
     lock = lock_target(tmp_path / "out.mp4")
     with pytest.raises(BusyError, match=r"out.mp4 is being worked on by another process"):
         lock_target(tmp_path / "out.mp4")
     lock.release()
 
 
-def test_unfinished_work_is_continued_or_discarded_only_on_request(tmp_path: Path) -> None:
+def test_unfinished_work_is_resumed_or_discarded_only_on_request(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     assert new_segments(target, 1).close()
     with pytest.raises(VideoError, match="continue it with --resume, or start again"):
@@ -96,7 +96,7 @@ def test_unfinished_work_is_continued_or_discarded_only_on_request(tmp_path: Pat
         assert segments.close()
 
 
-def test_a_folder_without_a_job_is_cleared(tmp_path: Path) -> None:
+def test_a_work_folder_without_a_job_is_emptied(tmp_path: Path) -> None:
     folder = segments_folder(tmp_path / "out.mp4")
     folder.mkdir()
     for name in (DATABASE, "1.png"):
@@ -231,7 +231,7 @@ def test_packets_in_a_locked_database_are_not_damaged(tmp_path: Path) -> None:
     segments.remove()
 
 
-def test_a_file_in_the_place_of_the_work_is_named(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_work_folder_is_reported(tmp_path: Path) -> None:
     segments_folder(tmp_path / "out.mp4").touch()
     with pytest.raises(VideoError, match=r"out.mp4.midframe is not a folder: delete it"):
         lock_target(tmp_path / "out.mp4")
@@ -271,7 +271,7 @@ def test_work_of_another_version_is_refused_whatever_else_changed(tmp_path: Path
         Segments(target, {"crf": 20, "version": 2}, resume=True)
 
 
-def test_images_in_the_current_folder_have_their_work_beside_it(
+def test_the_work_of_images_in_the_current_folder_is_stored_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "frames"
@@ -281,7 +281,9 @@ def test_images_in_the_current_folder_have_their_work_beside_it(
 
 
 @pytest.mark.slow
-def test_segments_end_at_cuts_and_after_a_while(render_video: Render, tmp_path: Path) -> None:
+def test_segments_end_at_cuts_and_at_a_maximum_duration(
+    render_video: Render, tmp_path: Path
+) -> None:
     source, target = render_video(frames=400, cut_at=50, sound=False), tmp_path / "out.mkv"
     interpolate_video(
         source,
@@ -294,7 +296,7 @@ def test_segments_end_at_cuts_and_after_a_while(render_video: Render, tmp_path: 
 
 
 @pytest.mark.slow
-def test_times_of_a_slow_film_are_exact_across_segments(
+def test_times_in_slow_motion_are_exact_across_segments(
     render_video: Render, tmp_path: Path
 ) -> None:
     source, target = render_video(frames=30, rate=Fraction(30000, 1001)), tmp_path / "out.mp4"

@@ -28,7 +28,7 @@ def glide(by: float, contrast: float = 60) -> Array:
     return np.rint(128 + contrast * np.sin((columns - by) / 3) * np.cos(rows / 3)).astype(np.uint8)
 
 
-def test_text_that_stands_still_is_not_bent() -> None:
+def test_static_text_is_not_distorted() -> None:
     before, after = noisy(text(), 1), noisy(text(), 2)
     bent = (text() * 0.8 + np.roll(text(), 1, axis=1) * 0.2).astype(np.uint8)
     kept = keep_static(bent, before, after, HALF, 8)
@@ -37,13 +37,13 @@ def test_text_that_stands_still_is_not_bent() -> None:
 
 
 @pytest.mark.parametrize("contrast", [60, 3])
-def test_what_glides_is_left_to_the_network_however_faint_it_is(contrast: float) -> None:
+def test_faint_moving_textures_are_interpolated(contrast: float) -> None:
     made = np.roll(glide(0, contrast), 4, axis=1)  # where it is not, to tell both apart
     kept = keep_static(made, glide(0, contrast), glide(1, contrast), HALF, 8)
     assert (kept == made).mean() > 0.95
 
 
-def test_what_passes_between_two_frames_is_left_to_the_network() -> None:
+def test_objects_that_pass_between_two_frames_are_interpolated() -> None:
     wall = glide(0, 20)
     rows, columns = np.mgrid[0:64, 0:96]
     ball = (rows - 30) ** 2 + (columns - 50) ** 2 < 6**2
@@ -54,12 +54,12 @@ def test_what_passes_between_two_frames_is_left_to_the_network() -> None:
     assert np.array_equal(kept[:16], wall[:16])
 
 
-def test_equal_frames_leave_nothing_to_bend() -> None:
+def test_equal_frames_are_copied() -> None:
     image = render_frame(0)
     assert np.array_equal(keep_static(noisy(image, 1, 2), image, image, HALF, 8), image)
 
 
-def test_samples_of_more_bits_are_judged_alike() -> None:
+def test_samples_of_high_bit_depth_give_the_same_areas() -> None:
     frames = np.roll(text(), 1, axis=1) // 4 + text() // 4 * 3, noisy(text(), 1), noisy(text(), 2)
     eight = keep_static(*frames, Fraction(1, 4), 8)
     ten = keep_static(*(frame.astype(np.uint16) * 4 for frame in frames), Fraction(1, 4), 10)

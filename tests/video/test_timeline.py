@@ -37,7 +37,7 @@ def all_shown(timeline: Timeline, times: list[Fraction], depth: int = 4) -> list
     gaps=st.lists(st.fractions(Fraction(1, 500), 1), min_size=1, max_size=12), rate=RATES,
     slow=SLOW, start=st.fractions(-3, 3),
 )  # fmt: skip
-def test_frames_come_at_equal_steps_from_the_first_to_the_end(
+def test_a_constant_rate_has_equal_steps_from_the_first_frame_to_the_end(
     gaps: list[Fraction], rate: Fraction, slow: Fraction, start: Fraction
 ) -> None:
     times = [start + sum(gaps[:n]) for n in range(len(gaps) + 1)]
@@ -55,7 +55,7 @@ def test_frames_come_at_equal_steps_from_the_first_to_the_end(
     gaps=st.lists(st.fractions(Fraction(1, 500), 1), min_size=1, max_size=12), rate=RATES,
     depth=st.integers(1, 5), slow=SLOW,
 )  # fmt: skip
-def test_what_is_shown_differs_from_its_time_by_the_error_that_is_told(
+def test_the_timing_error_is_the_largest_difference_from_the_true_times(
     gaps: list[Fraction], rate: Fraction, depth: int, slow: Fraction
 ) -> None:
     times = [sum(gaps[:n], Fraction(0)) for n in range(len(gaps) + 1)]
@@ -74,7 +74,7 @@ def test_what_is_shown_differs_from_its_time_by_the_error_that_is_told(
     count=st.integers(2, 30),
     tick=st.sampled_from([None, Fraction(1, 1000)]),
 )
-def test_a_multiple_of_the_rate_shows_every_source_frame(
+def test_a_multiple_of_the_source_rate_keeps_every_source_frame(
     rate: Fraction, factor: int, count: int, tick: Fraction | None
 ) -> None:
     exact = [n / rate for n in range(count + 1)]
@@ -105,7 +105,7 @@ def test_two_hours_of_24000_1001_at_60_end_within_a_frame_of_the_source() -> Non
     factor=st.integers(1, 8),
     slow=SLOW,
 )
-def test_true_times_are_cut_evenly_and_exactly(
+def test_a_variable_rate_divides_intervals_evenly_and_exactly(
     gaps: list[int], factor: int, slow: Fraction
 ) -> None:
     tick = Fraction(1, 90000)
@@ -130,7 +130,7 @@ def test_true_times_are_cut_evenly_and_exactly(
         ({"vfr": True}, 2 * NTSC, 1), ({"vfr": True, "slow": 3}, NTSC, 3),
     ],
 )  # fmt: skip
-def test_the_timeline_that_is_asked_for(wanted: dict, rate: Fraction, slow: Fraction) -> None:
+def test_options_determine_the_timeline(wanted: dict, rate: Fraction, slow: Fraction) -> None:
     timeline = choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions(**wanted))
     assert (timeline.rate, timeline.slow) == (rate, slow)
     assert isinstance(timeline, VariableRate) == ("vfr" in wanted)
@@ -145,7 +145,7 @@ def test_the_timeline_that_is_asked_for(wanted: dict, rate: Fraction, slow: Frac
         ({"fps": "1/0"}, "a number"), ({"fps": "60", "vfr": True}, "vfr"),
     ],
 )  # fmt: skip
-def test_impossible_wishes_are_refused(wanted: dict, complaint: str) -> None:
+def test_impossible_retiming_options_are_refused(wanted: dict, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions(**wanted))
 
@@ -157,11 +157,11 @@ def test_impossible_wishes_are_refused(wanted: dict, complaint: str) -> None:
         ("23.976", NTSC), ("12.5", Fraction(25, 2)), (30, 30), (29.97, Fraction(30000, 1001)),
     ],
 )  # fmt: skip
-def test_rates_are_read(text: object, rate: Fraction) -> None:
+def test_frame_rates_are_parsed(text: object, rate: Fraction) -> None:
     assert parse_rate(text) == rate  # type: ignore[arg-type]
 
 
-def test_frames_near_the_grid_are_moved_onto_it_and_none_is_lost() -> None:
+def test_frames_near_the_grid_are_snapped_and_none_is_lost() -> None:
     late = [Fraction(0), *(Fraction(n, 30) + Fraction(11, 600) for n in range(1, 60))]
     source = SourceRate(Fraction(30), late[1], True, Fraction(1, 240))
     timeline = choose_timeline(source, Fraction(1, 90000), RetimingOptions())
@@ -172,7 +172,7 @@ def test_frames_near_the_grid_are_moved_onto_it_and_none_is_lost() -> None:
     assert sum(each.t == 0 for each in shown[:-1]) == 60
 
 
-def test_a_source_without_a_grid_keeps_its_own_times_unless_a_rate_is_asked_for() -> None:
+def test_an_irregular_source_keeps_its_times_unless_a_rate_is_requested() -> None:
     uneven = SourceRate(Fraction(25), Fraction(0), False, Fraction(1, 200))
     assert isinstance(choose_timeline(uneven, Fraction(1, 600), RetimingOptions()), VariableRate)
     assert isinstance(
@@ -187,7 +187,7 @@ def test_a_source_without_a_grid_keeps_its_own_times_unless_a_rate_is_asked_for(
     )
 
 
-def test_an_end_that_rounding_moves_a_little_behind_a_frame_shows_no_frame_more() -> None:
+def test_an_end_rounded_just_past_a_frame_adds_no_frame() -> None:
     timeline = ConstantRate(Fraction(240))
     last = Fraction(119, 120)
     assert timeline.end(last, Fraction(1001, 1000)) == 1
@@ -195,7 +195,7 @@ def test_an_end_that_rounding_moves_a_little_behind_a_frame_shows_no_frame_more(
 
 
 @pytest.mark.parametrize("regular", [True, False])
-def test_a_factor_of_two_and_a_half_gives_frames_at_equal_steps(regular: bool) -> None:
+def test_a_factor_of_two_and_a_half_gives_equal_steps(regular: bool) -> None:
     source = SourceRate(Fraction(24), Fraction(0), regular, Fraction(0))
     timeline = choose_timeline(source, Fraction(1, 24000), RetimingOptions(factor="2.5"))
     assert isinstance(timeline, ConstantRate)
@@ -205,7 +205,7 @@ def test_a_factor_of_two_and_a_half_gives_frames_at_equal_steps(regular: bool) -
     assert not any(each.error for each in shown)
 
 
-def test_nothing_is_shown_for_less_than_players_can() -> None:
+def test_no_frame_is_shorter_than_the_minimum_step() -> None:
     hundredth = Fraction(1, 100)
     times = [place * hundredth for place in (0, 10, 14, 17, 19, 20)]
     timeline = VariableRate(3, Fraction(25), hundredth, min_step=2 * hundredth)
@@ -217,7 +217,7 @@ def test_nothing_is_shown_for_less_than_players_can() -> None:
     assert min(steps[:-1]) >= 2  # of the source's own steps the last one is shorter
 
 
-def test_only_frames_within_the_snapping_limit_are_moved() -> None:
+def test_only_frames_within_the_snapping_limit_are_snapped() -> None:
     timeline = ConstantRate(
         Fraction(60), source_step=Fraction(1, 30), max_snap=Fraction(1, 240), anchor=Fraction(1, 10)
     )
@@ -234,7 +234,7 @@ def test_the_exact_duration_of_the_last_frame_replaces_a_stated_one_nearby() -> 
     assert timeline.end(last, last + 2 * exact) == last + 2 * exact
 
 
-def test_the_last_frame_is_shown_for_half_a_step_at_least() -> None:
+def test_the_last_frame_lasts_half_a_step_at_least() -> None:
     assert ConstantRate(Fraction(60)).end(Fraction(1), Fraction(1)) == 1 + Fraction(1, 120)
 
 
@@ -247,7 +247,7 @@ def test_a_rate_below_that_of_the_source_adds_no_frame_at_the_end(fps: str, fram
     assert 1 <= end < 1 + timeline.step
 
 
-def test_short_intervals_get_fewer_frames_and_long_ones_all() -> None:
+def test_intervals_shorter_than_the_minimum_step_get_fewer_frames() -> None:
     timeline = VariableRate(
         3, Fraction(25), Fraction(1, 100), slow=Fraction(2), min_step=Fraction(1, 50)
     )
@@ -255,7 +255,7 @@ def test_short_intervals_get_fewer_frames_and_long_ones_all() -> None:
     assert counts == [3, 3, 2, 1]
 
 
-def test_frames_of_a_regular_source_are_moved_to_its_own_grid_for_a_rate() -> None:
+def test_at_a_given_rate_frames_of_a_regular_source_are_snapped_to_its_own_grid() -> None:
     for regular, step in ((True, Fraction(1, 25)), (False, None)):
         source = SourceRate(Fraction(25), Fraction(0), regular, Fraction(1, 200))
         timeline = choose_timeline(source, Fraction(1, 600), RetimingOptions(fps="60"))
@@ -265,20 +265,20 @@ def test_frames_of_a_regular_source_are_moved_to_its_own_grid_for_a_rate() -> No
 
 
 @pytest.mark.parametrize("rate", [Fraction(60), Fraction(24000, 1001), Fraction(10_000_019, 3)])
-def test_the_time_base_divides_a_step_and_is_no_finer_than_needed(rate: Fraction) -> None:
+def test_the_time_base_divides_a_step_and_is_as_coarse_as_possible(rate: Fraction) -> None:
     ticks = 1 / ConstantRate(rate).time_base
     assert (ticks / rate).denominator == 1
     assert MIN_TICKS <= ticks < MIN_TICKS + rate.numerator
 
 
-def test_a_frame_more_is_shown_only_for_a_quarter_of_a_step_and_longer() -> None:
+def test_a_remainder_adds_a_frame_only_if_it_exceeds_a_quarter_of_a_step() -> None:
     timeline, last = ConstantRate(Fraction(100), anchor=Fraction(1, 1000)), Fraction(991, 1000)
     quarter = Fraction(1001, 1000) + timeline.step / 4
     assert timeline.end(last, quarter) == Fraction(1001, 1000)
     assert timeline.end(last, quarter + timeline.step / 100) == Fraction(1011, 1000)
 
 
-def test_source_frames_keep_their_times_without_a_grid_or_off_it() -> None:
+def test_frames_off_the_grid_are_not_snapped() -> None:
     time = Fraction(10, 299)
     assert ConstantRate(Fraction(60)).snap(time) == time
     assert ConstantRate(Fraction(60), source_step=Fraction(1, 30)).snap(time) == time
@@ -304,7 +304,7 @@ def test_a_stated_duration_is_exact_without_a_tolerance() -> None:
 @pytest.mark.parametrize(
     ("tick", "expected"), [((1, 90000), 90000), ((1, 25), 10_000), ((1, 30), 10_020)]
 )
-def test_true_times_are_given_in_divided_ticks_of_a_coarse_source(
+def test_a_variable_rate_subdivides_the_time_base_of_a_coarse_source(
     tick: tuple[int, int], expected: int
 ) -> None:
     timeline = VariableRate(1, Fraction(25), Fraction(*tick))
@@ -315,7 +315,9 @@ def test_true_times_are_given_in_divided_ticks_of_a_coarse_source(
     ("rate", "slow", "expected"),
     [(60, 1, (120, 108)), (60, 2, (240, 226)), (12, 1, (24, 22)), (50, 1, (100, 49))],
 )
-def test_frames_of_a_result_are_estimated(rate: int, slow: int, expected: tuple[int, int]) -> None:
+def test_the_number_of_frames_of_a_result_is_estimated(
+    rate: int, slow: int, expected: tuple[int, int]
+) -> None:
     timeline = ConstantRate(Fraction(rate), Fraction(slow))
     assert estimate_frames(50, Fraction(25), timeline) == expected
 
@@ -328,7 +330,7 @@ def test_frames_of_a_result_are_estimated(rate: int, slow: int, expected: tuple[
         ({"factor": "2.5", "slow": 2}, Fraction(125, 2), 2, True),
     ],
 )  # fmt: skip
-def test_source_frames_are_moved_to_the_grid_of_the_result_where_it_holds_theirs(
+def test_frames_are_snapped_to_the_grid_of_the_result_if_it_contains_that_of_the_source(
     wanted: dict, rate: Fraction, slow: Fraction, on_grid: bool
 ) -> None:
     source = SourceRate(Fraction(25), Fraction(1, 7), True, Fraction(1, 500))
@@ -340,7 +342,7 @@ def test_source_frames_are_moved_to_the_grid_of_the_result_where_it_holds_theirs
     )  # fmt: skip
 
 
-def test_the_grid_of_a_multiple_of_a_fractional_rate_holds_that_of_the_source() -> None:
+def test_the_grid_of_a_multiple_of_a_fractional_rate_contains_that_of_the_source() -> None:
     timeline = choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions())
     assert isinstance(timeline, ConstantRate)
     assert (timeline.source_step, timeline.max_snap) == (1 / NTSC / 2, 1 / NTSC / 4)

@@ -83,7 +83,7 @@ def check(
     assert abs(report.length_out - length) <= tolerance
 
 
-def test_dropped_frames_of_avi_leave_the_others_at_their_times(tmp_path: Path) -> None:
+def test_dropped_frames_in_avi_do_not_shift_the_others(tmp_path: Path) -> None:
     times = [n for n in range(40) if n % 10 != 7]
     check(write_film(tmp_path / "drops.avi", times), 36, Fraction(40, 25))
 
@@ -96,7 +96,7 @@ def test_high_rates_in_matroska_keep_every_frame(tmp_path: Path, rate: int) -> N
     check(source, 48, Fraction(48, rate))
 
 
-def test_a_late_first_frame_moves_no_other(tmp_path: Path) -> None:
+def test_a_late_first_frame_does_not_shift_the_others(tmp_path: Path) -> None:
     times = [0, *(3000 * n + 1650 for n in range(1, 40))]
     source = write_film(
         tmp_path / "late.mp4", times, Fraction(1, 90000), "libx264", rate=Fraction(30)
@@ -122,7 +122,7 @@ def test_gifs_keep_every_frame(tmp_path: Path, rate: int, delays: Sequence[int])
     assert (report.frames_kept, report.frames_out, report.problems) == (24, 48, ())
 
 
-def test_frames_that_share_a_time_are_spread_up_to_the_next(tmp_path: Path) -> None:
+def test_frames_with_equal_times_are_spread_up_to_the_next_time(tmp_path: Path) -> None:
     whole = write_film(tmp_path / "whole.mkv", range(40), codec="ffv1")
     same = tmp_path / "same.mkv"
     with av.open(str(whole)) as old, av.open(str(same), "w") as new:
@@ -135,7 +135,7 @@ def test_frames_that_share_a_time_are_spread_up_to_the_next(tmp_path: Path) -> N
     check(same, 40, Fraction(36, 25))
 
 
-def test_the_clock_of_a_broadcast_begins_at_zero(tmp_path: Path) -> None:
+def test_the_times_of_a_broadcast_begin_at_zero(tmp_path: Path) -> None:
     source = write_film(
         tmp_path / "dvb.ts", range(25), codec="libx264", sound=True, output_ts_offset="40000"
     )
@@ -182,7 +182,7 @@ def test_a_lost_packet_is_bridged_and_reported_with_its_time(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("place", [0, 20, 39])
-def test_a_picture_that_cannot_be_decoded_costs_no_other(tmp_path: Path, place: int) -> None:
+def test_a_frame_that_cannot_be_decoded_does_not_affect_others(tmp_path: Path, place: int) -> None:
     source = write_film(tmp_path / "whole.mkv", range(40), codec="libx264", keys=1)
     data = bytearray(source.read_bytes())
     with av.open(str(source)) as container:

@@ -22,7 +22,9 @@ from midframe.video.pipeline import interpolate_video
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
-def test_every_frame_comes_at_its_time(render_video: Render, tmp_path: Path, factor: int) -> None:
+def test_every_frame_is_shown_at_its_time(
+    render_video: Render, tmp_path: Path, factor: int
+) -> None:
     source, target = render_video(frames=6), tmp_path / "out.mp4"
     report = interpolate_video(source, target, factor=factor, model=Averager())
     shown = frames_of(target)
@@ -48,7 +50,7 @@ def test_sound_is_copied_packet_by_packet(
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov"])
-def test_picture_lasts_as_long_as_before_and_stays_with_the_sound(
+def test_the_duration_is_kept_and_video_and_sound_stay_in_sync(
     render_video: Render, packets: Packets, tmp_path: Path, name: str
 ) -> None:
     source, target = render_video(frames=30), tmp_path / name
@@ -78,7 +80,7 @@ def test_source_frames_are_kept(render_video: Render, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"])
 @pytest.mark.parametrize("height", [64, 720])
-def test_made_frames_have_the_colour_of_their_neighbours(
+def test_interpolated_frames_have_the_colours_of_their_neighbours(
     render_video: Render, tmp_path: Path, pixel_format: str, height: int
 ) -> None:
     still = render_video(
@@ -106,9 +108,7 @@ def test_a_cut_repeats_the_frame_before_it(render_video: Render, tmp_path: Path)
     )
 
 
-def test_variable_frame_times_are_halved_where_they_are(
-    render_video: Render, tmp_path: Path
-) -> None:
+def test_intervals_of_a_variable_rate_are_halved(render_video: Render, tmp_path: Path) -> None:
     source = render_video("in.mkv", frames=4, rate=Fraction(100), sound=False, pts=[0, 10, 14, 40])
     target = tmp_path / "out.mp4"
     interpolate_video(source, target, model=Averager(), vfr=True)
@@ -135,7 +135,7 @@ def test_variable_frame_times_become_equal_steps(render_video: Render, tmp_path:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["out.mp4", "out.mov"])
-def test_any_rate_can_be_had(
+def test_any_frame_rate_can_be_requested(
     render_video: Render, tmp_path: Path, name: str, options: dict, count: int, rate: Fraction
 ) -> None:
     source, target = render_video(frames=24), tmp_path / name
@@ -148,7 +148,7 @@ def test_any_rate_can_be_had(
     assert report.worst_error <= Fraction(1001, 24000) / 32 * Fraction(str(options.get("slow", 1)))
 
 
-def test_a_frame_at_any_time_shows_what_was_there_then(
+def test_frames_at_any_time_show_the_content_of_that_time(
     render_video: Render, tmp_path: Path
 ) -> None:
     source, target = render_video(frames=9, sound=False), tmp_path / "out.mkv"
@@ -178,7 +178,7 @@ def test_ten_minutes_at_another_rate_end_with_their_sound(
 @pytest.mark.parametrize(
     ("cut", "shown"), [("hold", [0, 0, 0]), ("nearest", [0, 0, 1]), ("blend", [0.25, 0.5, 0.75])]
 )
-def test_what_is_shown_across_a_cut_can_be_chosen(
+def test_the_cut_option_determines_the_frames_across_a_cut(
     render_video: Render, tmp_path: Path, cut: str, shown: list[float]
 ) -> None:
     source, target = render_video(frames=4, cut_at=2, sound=False), tmp_path / "out.mkv"
@@ -188,7 +188,7 @@ def test_what_is_shown_across_a_cut_can_be_chosen(
         assert abs(luma - (made[4] * (1 - share) + made[8] * share)).mean() < 1.0
 
 
-def test_odd_sizes_stay(render_video: Render, tmp_path: Path) -> None:
+def test_odd_frame_sizes_are_kept(render_video: Render, tmp_path: Path) -> None:
     source = render_video(
         "in.mkv", frames=3, size=(63, 95), codec="ffv1", pixel_format="yuv420p", sound=False
     )
@@ -199,7 +199,7 @@ def test_odd_sizes_stay(render_video: Render, tmp_path: Path) -> None:
     ) == (63, 95)
 
 
-def test_rotation_and_pixel_shape_and_titles_are_kept(render_video: Render, tmp_path: Path) -> None:
+def test_rotation_aspect_ratio_and_titles_are_kept(render_video: Render, tmp_path: Path) -> None:
     source, target = render_video(frames=3, rotation=90), tmp_path / "out.mp4"
     interpolate_video(source, target, model=Averager())
     assert frames_of(target)[0].rotation == frames_of(source)[0].rotation != 0
@@ -208,7 +208,7 @@ def test_rotation_and_pixel_shape_and_titles_are_kept(render_video: Render, tmp_
 @pytest.mark.skipif(
     not (SHARED / "seed" / "juggle.mp4").exists(), reason="the shared data is not here"
 )
-def test_a_real_video_keeps_its_sound_length_and_pixel_shape(
+def test_a_real_video_keeps_its_sound_duration_and_aspect_ratio(
     packets: Packets, tmp_path: Path
 ) -> None:
     source, target = SHARED / "seed" / "juggle.mp4", tmp_path / "out.mp4"
@@ -221,7 +221,7 @@ def test_a_real_video_keeps_its_sound_length_and_pixel_shape(
         assert abs(new.duration - old.duration) < 1001 * av.time_base / 48000
 
 
-def test_unusable_input_is_refused_and_nothing_is_left(
+def test_unusable_input_is_refused_and_leaves_no_files(
     render_video: Render, tmp_path: Path
 ) -> None:
     text = tmp_path / "text.mp4"
@@ -254,7 +254,7 @@ def cut_short(whole: Path, share: float) -> Path:
 
 @pytest.mark.parametrize("name", ["in.mp4", "in.mkv"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_of_a_truncated_video_the_rest_is_made_and_the_damage_is_reported(
+def test_the_intact_part_of_a_truncated_video_is_converted_and_damage_is_reported(
     render_video: Render, tmp_path: Path, name: str, share: float
 ) -> None:
     cut = cut_short(render_video(name, frames=120, sound=False), share)
@@ -267,7 +267,7 @@ def test_of_a_truncated_video_the_rest_is_made_and_the_damage_is_reported(
     )
 
 
-def test_unusable_output_is_refused_and_nothing_is_left(
+def test_unusable_output_is_refused_and_leaves_no_files(
     render_video: Render, tmp_path: Path
 ) -> None:
     source = render_video(frames=3)
@@ -286,7 +286,7 @@ def test_unusable_output_is_refused_and_nothing_is_left(
     assert there.read_text() == "mine"
 
 
-def test_a_failure_in_the_middle_leaves_nothing(render_video: Render, tmp_path: Path) -> None:
+def test_a_failure_during_the_work_leaves_no_files(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=30)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(MidframeError, match="broke"):
@@ -305,7 +305,7 @@ def test_a_failure_keeps_the_file_that_was_to_be_replaced(
     assert target.read_bytes() == before
 
 
-def test_progress_tells_of_the_frame_that_is_being_made(
+def test_progress_includes_the_fraction_of_the_present_pair(
     render_video: Render, tmp_path: Path
 ) -> None:
     told: list[tuple[float, int | None]] = []
@@ -339,7 +339,7 @@ def test_other_containers_are_read(
     assert shown == [shown[0] + n * Fraction(1001, 48000) for n in range(40)]
 
 
-def test_a_frame_that_stood_still_for_long_is_held(render_video: Render, tmp_path: Path) -> None:
+def test_a_frame_that_is_shown_for_long_is_held(render_video: Render, tmp_path: Path) -> None:
     source = render_video(
         "in.mkv", frames=24, rate=Fraction(25), sound=False, pts=[*range(20), 60, 61, 62, 63]
     )
@@ -350,7 +350,7 @@ def test_a_frame_that_stood_still_for_long_is_held(render_video: Render, tmp_pat
     assert not np.array_equal(shown[120], shown[38])
 
 
-def test_a_slide_that_stands_for_eleven_hours_is_held_without_a_million_frames(
+def test_a_slide_of_eleven_hours_is_held_without_a_million_frames(
     render_video: Render, tmp_path: Path
 ) -> None:
     source = render_video(

@@ -31,7 +31,7 @@ def in_a_thread(call: Callable[[], Any]) -> Any:
     return found[0]
 
 
-def test_workers_share_the_threads_of_all() -> None:
+def test_workers_divide_the_threads_among_them() -> None:
     together = Barrier(2)
 
     def state() -> tuple[int, int]:
@@ -50,7 +50,7 @@ def test_workers_share_the_threads_of_all() -> None:
     )
 
 
-def test_what_has_not_begun_is_dropped_when_something_fails() -> None:
+def test_queued_jobs_are_cancelled_after_a_failure() -> None:
     done, begun, dropped = [], Event(), Event()
 
     def work(number: int) -> None:
@@ -126,7 +126,9 @@ def luma_of(path: Path) -> list[Array]:
     return [planes(frame)[0] for frame in frames_of(path)]
 
 
-def test_frames_come_in_their_order_whoever_is_first(render_video: Render, tmp_path: Path) -> None:
+def test_frames_are_yielded_in_order_whichever_worker_finishes_first(
+    render_video: Render, tmp_path: Path
+) -> None:
     source, shown = render_video(frames=14, cut_at=8), []
     numbers = number_pairs(source)
     for pairs in (1, 3):
@@ -138,14 +140,14 @@ def test_frames_come_in_their_order_whoever_is_first(render_video: Render, tmp_p
     assert all(np.array_equal(one, other) for one, other in zip(*shown, strict=True))
 
 
-def test_no_more_is_under_way_than_workers_need(render_video: Render, tmp_path: Path) -> None:
+def test_the_number_of_pending_pairs_is_limited(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=14)
     tool = Uneven(2, number_pairs(source), {0, 6}, patience=30)
     interpolate_video(source, tmp_path / "out.mp4", model=tool)
     assert [0 < ahead <= 2 for ahead in tool.ahead] == [True, True]
 
 
-def test_a_failure_of_one_ends_the_work(render_video: Render, tmp_path: Path) -> None:
+def test_a_failing_worker_ends_the_work(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=30)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(MidframeError, match="broke"):
@@ -154,7 +156,7 @@ def test_a_failure_of_one_ends_the_work(render_video: Render, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_flowsep_makes_the_same_side_by_side(render_video: Render, tmp_path: Path) -> None:
+def test_flowsep_gives_the_same_frames_in_parallel(render_video: Render, tmp_path: Path) -> None:
     torch.manual_seed(0)
     tool = Interpolator(
         FlowSep(FlowSepConfig(widths=(16,) * 4, hidden=(16,) * 4, radii=(0, 1, 2, 2))), device="cpu"
@@ -180,7 +182,7 @@ def test_flowsep_makes_the_same_side_by_side(render_video: Render, tmp_path: Pat
         ((4320, 7680), None, 1, 1),
     ],
 )
-def test_so_many_pairs_are_made_at_once_as_memory_is_for(
+def test_memory_limits_the_pairs_in_parallel(
     size: tuple[int, int], scale: int | None, views: int, pairs: int
 ) -> None:
     tool = Interpolator(FlowSep(), device="cpu", scale=scale, ensemble=views)
@@ -188,11 +190,11 @@ def test_so_many_pairs_are_made_at_once_as_memory_is_for(
     assert tool.pairs_at_once(*size) == min(pairs, torch.get_num_threads())
 
 
-def test_other_networks_make_one_pair_after_another(tiny_model: Network) -> None:
+def test_other_networks_interpolate_one_pair_at_a_time(tiny_model: Network) -> None:
     assert Interpolator(tiny_model, device="cpu").pairs_at_once(96, 128) == 1
 
 
-def test_several_make_the_frames_of_one_pair_where_there_are_many(
+def test_many_frames_of_one_pair_are_divided_among_workers(
     render_video: Render, tmp_path: Path
 ) -> None:
     most: list[int] = []

@@ -13,7 +13,7 @@ from midframe.media.pictures.images import write_image
 from midframe.video.pipeline import interpolate_video
 
 
-def test_what_pictures_of_the_result_cannot_hold_is_reported(tmp_path: Path) -> None:
+def test_properties_that_images_do_not_store_are_reported(tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     clear = np.dstack([render_frame(0), render_frame(1)[..., 0]]).astype(np.uint16) * 257
@@ -24,7 +24,7 @@ def test_what_pictures_of_the_result_cannot_hold_is_reported(tmp_path: Path) -> 
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
-def test_a_result_replaces_all_pictures_of_an_earlier_one_and_nothing_else(tmp_path: Path) -> None:
+def test_a_result_replaces_only_the_images_of_an_earlier_result(tmp_path: Path) -> None:
     folder, target = folder_of(tmp_path / "frames", rendered(5)), tmp_path / "out" / "a%03d.png"
     interpolate_video(folder, target, model=Averager())
     for name in ("a0001.png", "b001.png", "notes.txt"):
@@ -37,7 +37,7 @@ def test_a_result_replaces_all_pictures_of_an_earlier_one_and_nothing_else(tmp_p
     assert names == ["a0001.png", *(f"a{n:03}.png" for n in range(1, 7)), "b001.png", "notes.txt"]
 
 
-def test_a_folder_with_other_files_is_no_place_for_a_result(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     folder, target = folder_of(tmp_path / "frames", rendered(2)), tmp_path / "out"
     target.mkdir()
     (target / ".DS_Store").touch()
@@ -53,7 +53,7 @@ def test_a_folder_with_other_files_is_no_place_for_a_result(tmp_path: Path) -> N
     ]
 
 
-def test_a_source_is_never_written_over(tmp_path: Path) -> None:
+def test_a_source_is_never_overwritten(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(3), "%d.png")
     before = {path: path.read_bytes() for path in folder.iterdir()}
     check_refused(folder, folder, "frames is an input", overwrite=True)
@@ -81,7 +81,7 @@ def test_images_in_the_current_folder_are_named_by_their_pattern(
     assert report.dropped == ("audio stream 1 (film-%04d.png holds images only)",)
 
 
-def test_sound_that_is_not_wanted_is_not_reported_as_dropped(
+def test_muted_sound_is_not_reported_as_dropped(
     render_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     for name in ("film-%04d.png", "a.gif"):

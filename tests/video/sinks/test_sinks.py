@@ -114,7 +114,7 @@ def test_a_result_appears_when_it_is_finished(name: str, tmp_path: Path, job: Co
     )
 
 
-def test_giving_up_leaves_nothing_of_work_without_a_segment(
+def test_aborted_work_without_a_segment_is_deleted(
     name: str, tmp_path: Path, job: Conversion
 ) -> None:
     before = sorted(tmp_path.iterdir())
@@ -124,7 +124,7 @@ def test_giving_up_leaves_nothing_of_work_without_a_segment(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_finished_segments_are_kept_where_work_can_be_resumed(
+def test_aborted_work_keeps_its_segments_if_it_can_be_resumed(
     name: str, tmp_path: Path, job: Conversion
 ) -> None:
     sink = opened(name, tmp_path, job)
@@ -144,7 +144,9 @@ def test_finished_segments_are_kept_where_work_can_be_resumed(
     assert again.abort() is None
 
 
-def test_one_result_is_worked_on_by_one_sink(name: str, tmp_path: Path, job: Conversion) -> None:
+def test_a_second_sink_for_the_same_result_is_refused(
+    name: str, tmp_path: Path, job: Conversion
+) -> None:
     sink = opened(name, tmp_path, job)
     if name != "-":
         with pytest.raises(VideoError, match="is being worked on by another process"):
@@ -169,7 +171,7 @@ def test_a_result_that_exists_is_replaced_only_on_request(
     target.check(job.source.path, overwrite=True)
 
 
-def test_what_a_target_states_is_known_before_the_work(name: str, tmp_path: Path) -> None:
+def test_the_properties_of_a_target_are_defined_before_the_work(name: str, tmp_path: Path) -> None:
     target = target_of(name, tmp_path)
     stated = {
         target.stores_display_matrix,
@@ -182,7 +184,9 @@ def test_what_a_target_states_is_known_before_the_work(name: str, tmp_path: Path
     assert not target.is_complete({}, overwrite=False)
 
 
-def test_a_comparison_shows_what_a_video_shows(render_video: Render, tmp_path: Path) -> None:
+def test_a_comparison_shows_the_same_frames_as_a_result(
+    render_video: Render, tmp_path: Path
+) -> None:
     """At a cut, in a gap and beside them: the right side is the frame of the other command."""
     steps = [0, 1, 2, 3, 60, 61, 62]
     source = render_video("in.mkv", frames=len(steps), rate=Fraction(50), cut_at=2, pts=steps,
