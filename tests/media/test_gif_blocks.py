@@ -15,7 +15,7 @@ def gif() -> bytes:
     return file.getvalue()
 
 
-def test_a_comment_is_inserted_after_the_colours_and_changes_no_image() -> None:
+def test_a_comment_is_inserted_after_the_palette_and_changes_no_image() -> None:
     data = insert_comment(gif(), b"hello")
     with Image.open(io.BytesIO(data)) as image:
         assert (image.size, image.n_frames, image.info["comment"]) == ((3, 2), 1, b"hello")

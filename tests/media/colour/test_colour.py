@@ -40,7 +40,7 @@ def picture(
 @pytest.mark.parametrize("pixel_format", FORMATS)
 @pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
 @pytest.mark.parametrize("full", [False, True])
-def test_a_made_frame_between_equal_ones_equals_them_in_the_mean(
+def test_an_interpolated_frame_between_equal_ones_equals_them_in_the_mean(
     tmp_path: Path, pixel_format: str, matrix: int, full: bool
 ) -> None:
     frame, colour = picture(pixel_format, matrix, full)
@@ -62,7 +62,7 @@ def test_a_made_frame_between_equal_ones_equals_them_in_the_mean(
 
 @pytest.mark.parametrize("pixel_format", ["yuva420p", "yuva444p10le"])
 @pytest.mark.parametrize("full", [False, True])
-def test_alpha_survives_the_way_to_rgb_and_back(pixel_format: str, full: bool) -> None:
+def test_alpha_is_restored_after_conversion_to_rgb_and_back(pixel_format: str, full: bool) -> None:
     frame, colour = picture(pixel_format, BT709, full, alpha=True)
     again = from_rgb(to_rgb(frame, colour), colour, pixel_format)
     for before, after in zip(planes(frame), planes(again), strict=True):
@@ -87,7 +87,7 @@ def test_pure_colours_have_the_codes_of_the_standard(name: str, full: bool) -> N
         assert abs(plane.mean() - min(code, 255)) <= 1
 
 
-def test_rgb_becomes_limited_range_where_luma_and_chroma_are_encoded(tmp_path: Path) -> None:
+def test_rgb_is_encoded_as_limited_range_luma_and_chroma(tmp_path: Path) -> None:
     frame = av.VideoFrame.from_ndarray(render_frame(0), format="rgb24")
     colour = colour_of(frame)
     assert (colour.full_range, is_rgb(frame.format)) == (True, True)
@@ -97,7 +97,7 @@ def test_rgb_becomes_limited_range_where_luma_and_chroma_are_encoded(tmp_path: P
 
 
 @pytest.mark.timeout(60)  # or it would wait for ever
-def test_two_threads_may_convert_one_picture() -> None:
+def test_two_threads_can_convert_the_same_frame() -> None:
     frame, colour = picture("yuv420p", BT709, False)
     expected = [to_rgb(frame, colour), planes(convert_format(frame, colour, "yuv444p"))[1]]
     with ThreadPoolExecutor(2) as pool:
@@ -108,7 +108,7 @@ def test_two_threads_may_convert_one_picture() -> None:
             assert np.array_equal(planes(full.result())[1], expected[1])
 
 
-def test_pictures_of_one_bit_are_black_and_white() -> None:
+def test_one_bit_frames_are_black_and_white() -> None:
     grey = av.VideoFrame.from_ndarray(
         np.repeat(np.repeat([[0, 255], [255, 0]], 8, 0), 8, 1).astype(np.uint8), "gray"
     )
@@ -118,7 +118,7 @@ def test_pictures_of_one_bit_are_black_and_white() -> None:
     assert (image[2, 2].tolist(), image[2, 12].tolist()) == ([0, 0, 0], [255, 255, 255])
 
 
-def test_luma_with_green_and_orange_differences_is_converted_by_its_definition() -> None:
+def test_ycgco_is_converted_by_its_definition() -> None:
     image = render_frame(1)
     red, green, blue = (image[..., place].astype(float) for place in range(3))
     planes_ = [
@@ -135,7 +135,7 @@ def test_luma_with_green_and_orange_differences_is_converted_by_its_definition()
 
 @pytest.mark.parametrize("matrix", [8, 10, 11, 12, 14, 16])
 @pytest.mark.parametrize("pixel_format", ["yuv444p", "yuv420p10le"])
-def test_matrices_that_ffmpeg_does_not_convert_are_carried(
+def test_matrices_that_ffmpeg_does_not_support_are_kept(
     tmp_path: Path, matrix: int, pixel_format: str
 ) -> None:
     source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"

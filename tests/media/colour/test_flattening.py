@@ -20,7 +20,7 @@ IMAGE = np.dstack([render_frame(0, 63, 95), np.where(OPAQUE, 255, 0).astype(np.u
 
 
 @pytest.mark.parametrize("form", ["yuva420p", "yuva444p10le", "yuva422p"])
-def test_transparent_pixels_become_black_and_opaque_ones_stay(form: str) -> None:
+def test_transparent_pixels_become_black_and_opaque_ones_are_kept(form: str) -> None:
     colour = Colour(matrix=1, full_range=False, high_bit_depth="10" in form, alpha=True)
     image = IMAGE.astype(np.uint16) * 257 if colour.high_bit_depth else IMAGE
     frame = from_rgb(image, colour, form)
@@ -34,14 +34,14 @@ def test_transparent_pixels_become_black_and_opaque_ones_stay(form: str) -> None
 
 
 @pytest.mark.parametrize("form", ["rgba", "bgra", "gbrap"])
-def test_transparent_rgb_becomes_black_and_opaque_stays(form: str) -> None:
+def test_transparent_rgb_becomes_black_and_opaque_rgb_is_kept(form: str) -> None:
     frame = av.VideoFrame.from_ndarray(IMAGE, format="rgba").reformat(format=form)
     flat = flatten(frame, colour_of(frame))
     assert flat.format.name == "rgb24"
     assert np.array_equal(flat.to_ndarray(), IMAGE[..., :3] * (IMAGE[..., 3:] // 255))
 
 
-def test_transparent_grey_becomes_black_and_opaque_stays() -> None:
+def test_transparent_grey_becomes_black_and_opaque_grey_is_kept() -> None:
     frame = av.VideoFrame.from_ndarray(IMAGE, format="rgba").reformat(format="ya8")
     grey = plane_samples(frame.planes[0], 16) & 0xFF  # both samples of a pixel
     difference = flatten(frame, colour_of(frame)).to_ndarray() - (grey * OPAQUE)[..., None] * 1.0
@@ -49,7 +49,7 @@ def test_transparent_grey_becomes_black_and_opaque_stays() -> None:
     assert not difference[:, 40:].any()
 
 
-def test_a_transparent_animation_becomes_a_film_on_black(tmp_path: Path) -> None:
+def test_a_transparent_animation_becomes_a_video_on_black(tmp_path: Path) -> None:
     frames = [Image.new("RGBA", (64, 48), (255, 255, 255, 0)) for _ in range(4)]
     for number, frame in enumerate(frames):
         frame.paste((255, 0, 0, 255), (10 * number, 8, 10 * number + 16, 24))

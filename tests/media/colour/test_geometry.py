@@ -40,7 +40,7 @@ def picture_of(image: np.ndarray) -> av.VideoFrame:
 
 
 @pytest.mark.parametrize("turns", FILTERS)
-def test_samples_are_turned_as_the_matrix_says(turns: tuple[int, int, int, int]) -> None:
+def test_samples_are_rotated_as_the_display_matrix_states(turns: tuple[int, int, int, int]) -> None:
     image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     geometry = OutputGeometry(
         Geometry(matrix_of(turns)), stores_display_matrix=False, stores_aspect_ratio=True
@@ -50,7 +50,7 @@ def test_samples_are_turned_as_the_matrix_says(turns: tuple[int, int, int, int])
     assert (geometry.display_matrix, result.pts) == (None, 7)
 
 
-def test_a_target_with_a_tag_gets_the_matrix_and_the_samples_as_they_are() -> None:
+def test_a_target_with_a_display_matrix_keeps_the_samples_unrotated() -> None:
     matrix = matrix_of((0, 1, 1, 0))
     geometry = OutputGeometry(
         Geometry(matrix), stores_display_matrix=True, stores_aspect_ratio=True
@@ -60,7 +60,7 @@ def test_a_target_with_a_tag_gets_the_matrix_and_the_samples_as_they_are() -> No
     assert geometry.display_matrix == matrix
 
 
-def test_wide_pixels_become_square_where_there_is_no_tag_for_them() -> None:
+def test_frames_are_scaled_to_square_pixels_if_the_target_has_no_aspect_ratio() -> None:
     geometry = Geometry(matrix_of((0, 1, -1, 0)), sample_aspect_ratio=Fraction(2))
     tagged = OutputGeometry(geometry, stores_display_matrix=False, stores_aspect_ratio=True)
     assert tagged.sample_aspect_ratio == Fraction(1, 2)
@@ -70,7 +70,7 @@ def test_wide_pixels_become_square_where_there_is_no_tag_for_them() -> None:
     assert (plain.width, plain.height) == (4, 6)
 
 
-def test_what_the_container_crops_is_cut_off() -> None:
+def test_cropping_of_the_container_is_applied() -> None:
     image = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
     geometry = OutputGeometry(
         Geometry(crop=(1, 2, 3, 0)), stores_display_matrix=True, stores_aspect_ratio=True
@@ -92,7 +92,7 @@ def film(path: Path, matrix: tuple[int, ...]) -> Path:
 
 @pytest.mark.parametrize("turns", [(0, 1, 1, 0), (0, 1, -1, 0), (-1, 0, 0, 1)])
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
-def test_a_rotated_or_mirrored_film_stays_so(
+def test_rotation_and_mirroring_are_kept(
     tmp_path: Path, name: str, turns: tuple[int, int, int, int]
 ) -> None:
     source, target = film(tmp_path / "in.mp4", matrix_of(turns)), tmp_path / name
@@ -101,7 +101,7 @@ def test_a_rotated_or_mirrored_film_stays_so(
     assert before == after
 
 
-def test_a_rotated_film_becomes_upright_pictures(tmp_path: Path) -> None:
+def test_a_rotated_video_becomes_upright_images(tmp_path: Path) -> None:
     source = film(tmp_path / "in.mp4", matrix_of((0, 1, -1, 0)))
     report = interpolate_video(source, tmp_path / "%d.png", model=Averager())
     with av.open(str(tmp_path / "1.png")) as container:
@@ -136,7 +136,7 @@ def test_a_crop_of_the_codec_is_exact_at_its_left_edge(tmp_path: Path) -> None:
         ("out.mov", "prores"), ("out.ts", "h264"), ("out.avi", "h264"),
     ],
 )  # fmt: skip
-def test_the_shape_of_pixels_is_kept_in_every_container(
+def test_every_container_keeps_the_sample_aspect_ratio(
     tmp_path: Path, name: str, codec: str
 ) -> None:
     source = anamorphic_film(tmp_path / "in.mov")
@@ -148,7 +148,7 @@ def test_the_shape_of_pixels_is_kept_in_every_container(
         assert container.streams.video[0].sample_aspect_ratio == Fraction(64, 45)
 
 
-def test_a_shape_of_pixels_that_a_file_cannot_hold_is_reported(tmp_path: Path) -> None:
+def test_an_unsupported_sample_aspect_ratio_is_reported(tmp_path: Path) -> None:
     source = anamorphic_film(tmp_path / "in.mov")
     report = interpolate_video(source, tmp_path / "out.avi", model=Averager(), codec="ffv1")
     assert report.dropped == ("sample aspect ratio 64/45 (.avi files cannot hold it)",)

@@ -40,7 +40,7 @@ def render_hdr(path: Path, transfer: int, metadata: HdrMetadata) -> Path:
 
 @pytest.mark.parametrize("codec", ["hevc", "h264", "av1"])
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
-def test_hdr10_stays_hdr10(tmp_path: Path, codec: str, name: str) -> None:
+def test_hdr10_metadata_is_kept(tmp_path: Path, codec: str, name: str) -> None:
     source = render_hdr(tmp_path / "in.mkv", PQ, METADATA)
     interpolate_video(source, tmp_path / name, model=Averager(), codec=codec)
     for frame in frames_of(source)[:1] + frames_of(tmp_path / name)[:1]:
@@ -51,7 +51,7 @@ def test_hdr10_stays_hdr10(tmp_path: Path, codec: str, name: str) -> None:
         assert found.mastering_display == pytest.approx(DISPLAY, abs=2e-4)
 
 
-def test_hlg_keeps_its_tags_and_gets_no_display(tmp_path: Path) -> None:
+def test_hlg_keeps_its_tags_without_mastering_display_metadata(tmp_path: Path) -> None:
     source = render_hdr(tmp_path / "in.mp4", HLG, HdrMetadata(None, None))
     interpolate_video(source, tmp_path / "out.mp4", model=Averager(), codec="hevc")
     frame = frames_of(tmp_path / "out.mp4")[1]
@@ -59,6 +59,6 @@ def test_hlg_keeps_its_tags_and_gets_no_display(tmp_path: Path) -> None:
     assert hdr_metadata_of(frame) == HdrMetadata(None, None)
 
 
-def test_other_encoders_get_no_options() -> None:
+def test_encoders_without_hdr_metadata_get_no_options() -> None:
     assert hdr_metadata_options("ffv1", METADATA) == {}
     assert hdr_metadata_options("libx265", HdrMetadata(None, None)) == {}

@@ -84,7 +84,7 @@ def captions_of(path: Path) -> list[tuple[Fraction, int]]:
     ]
 
 
-def test_the_film_of_these_tests_has_captions(captioned: Path) -> None:
+def test_the_rendered_video_has_captions(captioned: Path) -> None:
     assert captions_of(captioned) == [(Fraction(n, RATE), count) for n, count in CAPTIONED.items()]
 
 
@@ -101,7 +101,7 @@ def test_captions_are_copied_once_at_their_times(
     assert (report.captions, report.dropped, report.problems) == (3, (), ())
 
 
-def test_captions_of_frames_that_are_not_shown_come_with_the_next(
+def test_captions_of_dropped_frames_are_attached_to_the_next_frame(
     captioned: Path, tmp_path: Path
 ) -> None:
     interpolate_video(captioned, tmp_path / "out.mp4", model=Averager(), fps="30")
@@ -111,14 +111,14 @@ def test_captions_of_frames_that_are_not_shown_come_with_the_next(
         assert 0 <= time - Fraction(number, RATE) < Fraction(1, 30)
 
 
-def test_captions_are_reported_where_the_encoder_writes_none(
+def test_captions_that_the_encoder_does_not_write_are_reported(
     captioned: Path, tmp_path: Path
 ) -> None:
     report = interpolate_video(captioned, tmp_path / "out.mkv", model=Averager(), codec="ffv1")
     assert [text for text in report.dropped if "closed captions" in text]
 
 
-def test_side_data_can_be_put_on_other_samples_and_taken_off(captioned: Path) -> None:
+def test_side_data_can_be_attached_to_other_frames_and_removed(captioned: Path) -> None:
     donor = frames_of(captioned)[0]
     picture = av.VideoFrame.from_ndarray(render_frame(7), format="rgb24").reformat(
         format="yuv422p10le"
@@ -134,7 +134,7 @@ def test_side_data_can_be_put_on_other_samples_and_taken_off(captioned: Path) ->
     assert side_data_of(without_side_data(both)) == {}
 
 
-def test_side_data_is_taken_off_frames_of_any_form_in_turn() -> None:
+def test_side_data_is_removed_from_frames_of_alternating_formats() -> None:
     forms = ((32, 48, "yuv420p", 1), (32, 48, "yuv420p", 9), (16, 64, "yuv444p10le", 5))
     frames = []
     for height, width, pixel_format, matrix in forms * 2:
@@ -152,7 +152,7 @@ def test_side_data_is_taken_off_frames_of_any_form_in_turn() -> None:
         assert [bytes(plane) for plane in result.planes] == [bytes(each) for each in frame.planes]
 
 
-def test_dynamic_metadata_is_named() -> None:
+def test_dynamic_metadata_is_reported() -> None:
     picture = av.VideoFrame(16, 16, "yuv420p")
     assert lost_metadata(picture, "") == []
     assert lost_metadata(picture, "Side data:\n DOVI configuration record: profile: 8") == [
@@ -171,7 +171,7 @@ def exif_picture(path: Path, orientation: int) -> Path:
     return path
 
 
-def test_side_data_that_pyav_does_not_list_is_passed_over(tmp_path: Path) -> None:
+def test_side_data_that_pyav_does_not_list_is_skipped(tmp_path: Path) -> None:
     with av.open(str(exif_picture(tmp_path / "turned.jpg", 6))) as container:
         found = side_data_of(next(container.decode(video=0)))
     assert struct.unpack("<9i", found["DISPLAYMATRIX"])[1] != 0

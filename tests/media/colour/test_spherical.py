@@ -50,7 +50,7 @@ def film(render_video: Render, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "options"), [("out.mp4", {}), ("out.mkv", {}), ("hevc.mp4", {"codec": "hevc"})]
 )
-def test_a_spherical_film_stays_one(film: Path, tmp_path: Path, name: str, options: dict) -> None:
+def test_spherical_metadata_is_kept(film: Path, tmp_path: Path, name: str, options: dict) -> None:
     report = interpolate_video(film, tmp_path / name, model=Averager(), **options)
     found = spherical_metadata_of(frames_of(tmp_path / name)[0])
     assert found
@@ -60,12 +60,14 @@ def test_a_spherical_film_stays_one(film: Path, tmp_path: Path, name: str, optio
 
 
 @pytest.mark.parametrize("name", ["%d.png", "out.mov", "out.ts"])
-def test_what_the_result_cannot_state_is_reported(film: Path, tmp_path: Path, name: str) -> None:
+def test_spherical_metadata_that_the_result_does_not_support_is_reported(
+    film: Path, tmp_path: Path, name: str
+) -> None:
     report = interpolate_video(film, tmp_path / name, model=Averager())
     assert [text.partition(" (")[0] for text in report.dropped] == ["stereo 3D", "spherical video"]
 
 
-def test_boxes_are_those_of_the_specification() -> None:
+def test_boxes_follow_the_specification() -> None:
     boxes = boxes_of(VR)
     assert boxes[:13] == struct.pack(">I4sIB", 13, b"st3d", 0, 2)
     pose = boxes.index(b"prhd")
@@ -73,11 +75,11 @@ def test_boxes_are_those_of_the_specification() -> None:
     assert boxes[13:21] == struct.pack(">I4s", len(boxes) - 13, b"sv3d")
 
 
-def test_layouts_that_the_boxes_cannot_state_are_not_stored() -> None:
+def test_unsupported_layouts_are_not_stored() -> None:
     assert VR.can_be_stored
     assert not SphericalMetadata(stereo_3d=(4, 0, 0, 0, 0, 0, 1, 0, 1)).can_be_stored
     assert not SphericalMetadata(spherical_mapping=(5, 0, 0, 0, 0, 0, 0, 0, 0)).can_be_stored
 
 
-def test_an_ordinary_film_has_no_spherical_metadata(render_video: Render) -> None:
+def test_an_ordinary_video_has_no_spherical_metadata(render_video: Render) -> None:
     assert spherical_metadata_of(frames_of(render_video(frames=2, sound=False))[0]) is None

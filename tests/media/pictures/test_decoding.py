@@ -66,7 +66,7 @@ def check_form(path: Path) -> None:
         ("50%discount 12:30.png", "png", 3, "rgb48le", "rgb48be"),
     ],
 )
-def test_sixteen_bits_stay_sixteen(
+def test_16_bits_are_kept(
     tmp_path: Path, name: str, encoder: str, channels: int, given: str, pixel_format: str
 ) -> None:
     image = DEEP[..., :channels] if channels > 1 else DEEP[..., 0]
@@ -78,7 +78,7 @@ def test_sixteen_bits_stay_sixteen(
     check_form(path)
 
 
-def test_sixteen_bit_grey_keeps_its_alpha(tmp_path: Path) -> None:
+def test_16_bit_grey_keeps_its_alpha(tmp_path: Path) -> None:
     frame = av.VideoFrame(60, 40, "ya16be")
     rows = np.zeros((40, frame.planes[0].line_size // 2), ">u2")
     rows[:, :120] = DEEP[..., :2].reshape(40, 120)
@@ -88,7 +88,7 @@ def test_sixteen_bit_grey_keeps_its_alpha(tmp_path: Path) -> None:
     check_form(path)
 
 
-def test_sixteen_bit_grey_with_one_transparent_value_has_alpha(tmp_path: Path) -> None:
+def test_16_bit_grey_with_a_transparent_value_has_alpha(tmp_path: Path) -> None:
     Image.fromarray(DEEP[..., 0]).save(tmp_path / "a.png", transparency=int(DEEP[3, 4, 0]))
     found = read_picture(tmp_path / "a.png").image
     assert np.array_equal(found[..., 0], DEEP[..., 0])
@@ -114,7 +114,7 @@ def test_white_may_be_zero_in_tiff(tmp_path: Path) -> None:
         ("LAB", "tif"),
     ],
 )
-def test_pictures_of_every_mode_become_rgb(tmp_path: Path, mode: str, suffix: str) -> None:
+def test_images_of_every_mode_become_rgb(tmp_path: Path, mode: str, suffix: str) -> None:
     picture = Image.fromarray(render_frame(0))
     if mode == "LAB":
         profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
@@ -147,7 +147,9 @@ def test_alpha_is_read(tmp_path: Path, mode: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_upright(tmp_path: Path, name: str, orientation: int) -> None:
+def test_images_are_rotated_by_their_orientation_tag(
+    tmp_path: Path, name: str, orientation: int
+) -> None:
     picture = Image.fromarray(render_frame(0))
     exif = picture.getexif()
     exif[0x0112] = orientation
@@ -161,7 +163,9 @@ def test_pictures_are_upright(tmp_path: Path, name: str, orientation: int) -> No
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_deep_tiffs_are_upright(tmp_path: Path, orientation: int, channels: int) -> None:
+def test_16_bit_tiffs_are_rotated_by_their_orientation_tag(
+    tmp_path: Path, orientation: int, channels: int
+) -> None:
     image = DEEP[..., :channels] if channels > 1 else DEEP[..., 0]
     write_tiff(tmp_path / "a.tif", image, orientation)
     expected = image if channels > 1 else image[..., None].repeat(3, axis=2)
@@ -184,7 +188,7 @@ def write_tiff(path: Path, image: Array, orientation: int) -> None:
     path.write_bytes(content[:4] + len(content).to_bytes(4, "little") + content[8:] + directory)
 
 
-def test_samples_that_state_no_white_are_refused(tmp_path: Path) -> None:
+def test_samples_without_a_defined_white_are_refused(tmp_path: Path) -> None:
     for name, kind in (("f.tif", np.float32), ("i.tif", np.int32)):
         Image.fromarray(DEEP[..., 0].astype(kind)).save(tmp_path / name)
         with pytest.raises(
@@ -201,14 +205,14 @@ def test_samples_that_state_no_white_are_refused(tmp_path: Path) -> None:
         read_picture(tmp_path / "a.exr")
 
 
-def test_formats_that_pillow_lacks_are_read_by_ffmpeg(tmp_path: Path) -> None:
+def test_formats_that_pillow_does_not_support_are_read_by_ffmpeg(tmp_path: Path) -> None:
     path = encoded(tmp_path / "a.dpx", "dpx", DEEP[..., :3], "rgb48le", "gbrp10le")
     found = read_picture(path).image
     assert abs(found.astype(int) - DEEP[..., :3]).max() <= 64
     check_form(path)
 
 
-def test_an_rgb_profile_is_kept_and_another_is_reported(tmp_path: Path) -> None:
+def test_rgb_profiles_are_kept_and_others_reported(tmp_path: Path) -> None:
     picture = Image.fromarray(render_frame(0))
     picture.save(tmp_path / "a.png", icc_profile=srgb())
     assert read_picture(tmp_path / "a.png").icc_profile == srgb()
@@ -221,7 +225,7 @@ def test_an_rgb_profile_is_kept_and_another_is_reported(tmp_path: Path) -> None:
     )
 
 
-def test_further_pictures_of_a_file_are_reported(tmp_path: Path) -> None:
+def test_further_images_of_a_file_are_reported(tmp_path: Path) -> None:
     pages = [Image.fromarray(render_frame(n)) for n in range(3)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     assert read_picture(tmp_path / "a.tif").dropped == ("2 of 3 pictures in the file",)
@@ -252,7 +256,7 @@ def test_avif_of_eight_and_ten_bits_is_read(tmp_path: Path) -> None:
     check_form(tmp_path / "b.avif")
 
 
-def test_damaged_pictures_give_one_error(tmp_path: Path) -> None:
+def test_damaged_images_raise_one_error(tmp_path: Path) -> None:
     write_image(tmp_path / "deep.png", DEEP[..., :3])
     write_image(tmp_path / "flat.tif", render_frame(0))
     for name in ("deep.png", "flat.tif"):
@@ -272,7 +276,7 @@ def heic_decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("heic_decoder")
 @pytest.mark.parametrize("rotation", [0, 1, 2, 3])
-def test_heic_is_rotated_as_it_states(tmp_path: Path, rotation: int) -> None:
+def test_heic_is_rotated_by_its_orientation(tmp_path: Path, rotation: int) -> None:
     path = write_heic(tmp_path / "a.heic", render_frame(0, 64, 96), rotation=rotation)
     upright = np.rot90(render_frame(0, 64, 96), rotation)
     found = read_picture(path).image
@@ -302,7 +306,7 @@ def test_heic_of_tiles_is_refused_without_libheif(
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_heic_of_ten_bits_is_read_with_all_of_them(tmp_path: Path, channels: int) -> None:
+def test_10_bit_heic_keeps_all_bits(tmp_path: Path, channels: int) -> None:
     ramp = (np.arange(64 * 96).reshape(64, 96) * 65535 // 6143).astype(np.uint16)
     mode, samples = ("L;16", ramp) if channels == 1 else ("RGB;16", np.stack([ramp] * 3, axis=2))
     heif = pillow_heif.from_bytes(mode, (96, 64), samples.tobytes())
@@ -332,7 +336,7 @@ def test_heic_keeps_alpha_and_its_profile(tmp_path: Path, heic_decoder: str) -> 
     check_form(tmp_path / "a.heic")
 
 
-def test_the_primary_picture_of_a_heic_is_read_and_others_are_reported(tmp_path: Path) -> None:
+def test_the_primary_image_of_a_heic_is_read_and_others_are_reported(tmp_path: Path) -> None:
     heif = pillow_heif.from_pillow(Image.fromarray(render_frame(0)))
     heif.add_from_pillow(Image.fromarray(render_frame(5)))
     heif.save(tmp_path / "a.heic", quality=90, primary_index=1)
@@ -342,12 +346,12 @@ def test_the_primary_picture_of_a_heic_is_read_and_others_are_reported(tmp_path:
     assert found.dropped == ("1 of 2 pictures in the file",)
 
 
-def test_maps_of_depth_and_brightness_in_a_heic_are_reported() -> None:
+def test_depth_and_gain_maps_of_a_heic_are_reported() -> None:
     info = {"aux": {"urn:com:apple:photo:2020:aux:hdrgainmap": [3]}, "depth_images": ["depth"]}
     assert list(heic.dropped_parts([None], info)) == ["HDR gain map", "depth map"]
 
 
-def test_a_damaged_heic_gives_one_error(tmp_path: Path) -> None:
+def test_a_damaged_heic_raises_one_error(tmp_path: Path) -> None:
     write_heic(tmp_path / "a.heic", render_frame(0, 64, 96))
     content = (tmp_path / "a.heic").read_bytes()
     for end in (30, 100, 300, len(content) // 2):
@@ -356,7 +360,7 @@ def test_a_damaged_heic_gives_one_error(tmp_path: Path) -> None:
             read_picture(tmp_path / "b.heic")
 
 
-def test_a_video_in_the_place_of_an_image_is_reported(render_video: Callable[..., Path]) -> None:
+def test_a_video_with_the_suffix_of_an_image_is_reported(render_video: Callable[..., Path]) -> None:
     found = read_picture(render_video(frames=3, sound=False))
     assert found.dropped == ("all pictures but the first of the file",)
     assert read_picture(render_video(frames=1, sound=False)).dropped == ()

@@ -21,7 +21,7 @@ from midframe.tensors import to_image, to_tensor
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def test_integers_survive_the_way_to_float_and_back() -> None:
+def test_integers_are_restored_after_conversion_to_float_and_back() -> None:
     bytes_ = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     words = np.arange(0, 65536, dtype=np.uint16)[: 192 * 3].reshape(12, 16, 3)
     assert np.array_equal(to_image(to_tensor(bytes_)), bytes_)
@@ -34,20 +34,20 @@ def test_values_are_rounded_and_clipped() -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tiff"])
-def test_pictures_come_back(tmp_path: Path, name: str) -> None:
+def test_written_images_are_read_unchanged(tmp_path: Path, name: str) -> None:
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     write_image(tmp_path / name, image)
     assert np.array_equal(read_image(tmp_path / name), image)
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_grey_and_transparent_pictures_become_rgb(tmp_path: Path) -> None:
+def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
     for mode in ("L", "RGBA", "P"):
         Image.new(mode, (4, 3), 7).save(tmp_path / "a.png")
         assert read_image(tmp_path / "a.png").shape == (3, 4, 3)
 
 
-def test_pictures_are_turned_as_their_tag_says(tmp_path: Path) -> None:
+def test_images_are_rotated_as_their_tag_states(tmp_path: Path) -> None:
     picture = Image.new("RGB", (4, 3))
     exif = picture.getexif()
     exif[0x0112] = 6
@@ -55,7 +55,7 @@ def test_pictures_are_turned_as_their_tag_says(tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.jpg").shape == (4, 3, 3)
 
 
-def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
+def test_unreadable_and_unwritable_images_raise_an_error(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     whole = tmp_path / "whole.png"
     write_image(whole, np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8))
@@ -71,7 +71,7 @@ def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.png", "a.tiff"])
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_bits_alpha_and_icc_profile_come_back(
+def test_bits_alpha_and_icc_profile_are_kept(
     tmp_path: Path, name: str, channels: int, kind: type
 ) -> None:
     image = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (5, 7, channels), kind)
@@ -105,7 +105,7 @@ def test_bits_alpha_and_icc_profile_come_back(
         ),
     ],
 )
-def test_what_a_format_cannot_hold_is_known_before_and_dropped(
+def test_unsupported_properties_are_listed_before_writing_and_dropped(
     tmp_path: Path, suffix: str, lost: list[str]
 ) -> None:
     assert lost_properties(suffix, high_bit_depth=True, alpha=True, icc_profile=PROFILE) == lost
@@ -118,7 +118,7 @@ def test_what_a_format_cannot_hold_is_known_before_and_dropped(
     assert (found.icc_profile is None) == any("ICC" in each for each in lost)
 
 
-def test_transparent_pixels_become_black_where_there_is_no_alpha(tmp_path: Path) -> None:
+def test_transparent_pixels_become_black_in_formats_without_alpha(tmp_path: Path) -> None:
     image = np.full((16, 16, 4), 200, np.uint8)
     image[:, :8, 3], image[:, 8:, 3] = 0, 255
     write_image(tmp_path / "a.ppm", image)
@@ -126,11 +126,11 @@ def test_transparent_pixels_become_black_where_there_is_no_alpha(tmp_path: Path)
     assert (found[:, :8].max(), found[:, 8:].min(), found[:, 8:].max()) == (0, 200, 200)
 
 
-def test_formats_that_change_the_size_are_not_written() -> None:
+def test_formats_that_change_the_size_are_refused() -> None:
     assert [suffix for suffix in (".png", ".ico", ".icns") if can_write(suffix)] == [".png"]
 
 
-def test_pictures_are_widened_to_one_form() -> None:
+def test_images_are_converted_to_a_common_type_and_channels() -> None:
     flat, clear = np.full((2, 2, 3), 200, np.uint8), np.full((2, 2, 4), 7, np.uint16)
     first, second = unify_formats([flat, clear])
     assert np.array_equal(second, clear)
@@ -139,7 +139,7 @@ def test_pictures_are_widened_to_one_form() -> None:
     assert unify_formats([flat, flat])[0] is flat
 
 
-def test_profiles_that_differ_in_their_dates_are_the_same() -> None:
+def test_profiles_that_differ_only_in_their_dates_are_equal() -> None:
     other = PROFILE[:24] + bytes(12) + PROFILE[36:]
     assert same_profile(PROFILE, other)
     assert not same_profile(PROFILE, None)
@@ -148,7 +148,7 @@ def test_profiles_that_differ_in_their_dates_are_the_same() -> None:
     assert not is_srgb(b"no profile")
 
 
-def test_transparent_pixels_are_black_without_alpha(tmp_path: Path) -> None:
+def test_read_image_blends_transparent_pixels_with_black(tmp_path: Path) -> None:
     image = np.full((4, 4, 4), 255, np.uint8)
     image[0, ..., 3] = 0
     image[1:, ..., 3] = 51

@@ -41,7 +41,7 @@ def test_missing_frames_are_reported(shown: list[Fraction], places: tuple[str, .
         (2**32 + 20000, ()),
     ],
 )
-def test_an_end_that_is_unknown_is_not_missing(ticks: int, places: tuple[str, ...]) -> None:
+def test_an_unknown_end_is_not_reported_as_missing(ticks: int, places: tuple[str, ...]) -> None:
     damage, end = Damage(Path("in.mp4")), TIMES[-1] + 1 / RATE
     survey = Survey(TIMES, end, Fraction(0), {}, (Epoch(),), {})
     stream = SimpleNamespace(

@@ -29,7 +29,7 @@ def test_frames_keep_their_own_times() -> None:
     assert times(clock, [Stamped(pts) for pts in (0, 7, 21)]) == [0, 7, 21]
 
 
-def test_frames_of_one_time_are_spread_up_to_the_next() -> None:
+def test_frames_with_equal_times_are_spread_up_to_the_next() -> None:
     clock = FrameClock(0, 10, uses_dts=False, ignores_pts=False)
     assert times(clock, [Stamped(pts) for pts in (0, 0, 0, 30)]) == [0, 10, 20, 30]
 
@@ -44,7 +44,7 @@ def test_a_frame_without_a_time_follows_the_one_before_by_its_duration() -> None
     ]
 
 
-def test_counted_frames_are_shown_in_the_order_of_decoding() -> None:
+def test_counted_frames_are_shown_in_decoding_order() -> None:
     clock = FrameClock(100, 1, uses_dts=True, ignores_pts=False)
     assert times(clock, [Stamped(9, dts=3), Stamped(4, dts=4), Stamped(0, dts=5)]) == [
         100,
@@ -59,7 +59,7 @@ def test_useless_timestamps_are_replaced_by_equal_steps() -> None:
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 500)), min_size=1, max_size=40))
-def test_every_frame_is_kept_and_times_rise(stamps: list[int | None]) -> None:
+def test_every_frame_is_kept_and_times_increase(stamps: list[int | None]) -> None:
     clock = FrameClock(0, 10, uses_dts=False, ignores_pts=False)
     found = times(clock, [Stamped(pts) for pts in stamps])
     assert len(found) == len(stamps)

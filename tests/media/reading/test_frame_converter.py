@@ -33,7 +33,7 @@ def converter_of(first: av.VideoFrame, *, strict: bool = False) -> tuple[FrameCo
 
 
 @pytest.mark.parametrize("form", ["yuv444p", "yuv422p"])
-def test_frames_of_another_matrix_and_range_get_those_of_the_first(form: str) -> None:
+def test_frames_are_converted_to_the_matrix_and_range_of_the_first(form: str) -> None:
     converter, damage = converter_of(render(BT709))
     for pts in range(3, 6):
         converted = converter.convert(render(BT601_FULL, pts, form=form))
@@ -47,7 +47,7 @@ def test_frames_of_another_matrix_and_range_get_those_of_the_first(form: str) ->
     assert converter.convert(same) is same
 
 
-def test_a_transfer_that_changes_is_reported_and_one_that_is_missing_is_not() -> None:
+def test_a_changing_transfer_is_reported_and_a_missing_one_is_not() -> None:
     pq, hlg = 16, 18
     converter, damage = converter_of(render(BT709, transfer=pq))
     for pts, transfer in enumerate([pq, 2, pq, hlg, hlg]):

@@ -42,7 +42,7 @@ def write_png_video(path: Path, frames: int) -> Path:
     return path
 
 
-def test_the_profiles_of_png_images_do_not_end_the_process(tmp_path: Path) -> None:
+def test_icc_profiles_of_png_frames_do_not_crash_the_process(tmp_path: Path) -> None:
     path = write_png_video(tmp_path / "a.mov", frames=12)
     done = subprocess.run([sys.executable, "-c", READ, path], capture_output=True, text=True)
     assert (done.returncode, done.stdout.split()) == (0, ["12", "0"]), done.stderr

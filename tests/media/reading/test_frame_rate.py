@@ -38,7 +38,7 @@ MILLISECOND = Fraction(1, 1000)
         ([], MILLISECOND, [], 25),
     ],
 )
-def test_the_rate_of_a_source_is_the_one_that_its_frames_keep_to(
+def test_the_rate_of_a_source_is_found_from_its_frame_times(
     times: list[Fraction], tick: Fraction, stated: list[Fraction], rate: Fraction
 ) -> None:
     assert most_common_rate(times, tick, stated) == rate
@@ -57,9 +57,7 @@ CENTISECOND = Fraction(1, 100)
         (Fraction(25), Fraction(1, 25)),
     ],
 )  # fmt: skip
-def test_even_frames_are_regular_however_coarsely_their_times_are_given(
-    rate: Fraction, tick: Fraction
-) -> None:
+def test_equal_steps_are_regular_in_any_time_base(rate: Fraction, tick: Fraction) -> None:
     times = rounded(rate, tick, 120)
     found = measure_rate(times, tick, [rate])
     assert found.regular
@@ -67,7 +65,7 @@ def test_even_frames_are_regular_however_coarsely_their_times_are_given(
 
 
 @pytest.mark.parametrize("rate", [15, 24, 30])
-def test_gifs_that_state_a_rate_of_ntsc_have_a_whole_one(rate: int) -> None:
+def test_gifs_have_an_integer_rate_even_if_they_state_an_ntsc_rate(rate: int) -> None:
     times = rounded(Fraction(rate), CENTISECOND, 24)
     assert (
         measure_rate(times, CENTISECOND, [Fraction(rate * 1000, 1001), Fraction(100, 3)]).rate
@@ -75,7 +73,7 @@ def test_gifs_that_state_a_rate_of_ntsc_have_a_whole_one(rate: int) -> None:
     )
 
 
-def test_a_late_first_frame_does_not_move_the_grid() -> None:
+def test_a_late_first_frame_does_not_shift_the_grid() -> None:
     times = [Fraction(0), *(Fraction(n, 30) + Fraction(11, 600) for n in range(1, 60))]
     found = measure_rate(times, Fraction(1, 90000), [Fraction(30)])
     assert found.regular

@@ -82,7 +82,7 @@ def luma(picture: av.VideoFrame) -> np.ndarray[Any, Any]:
     return picture.to_ndarray(format="gray").astype(int)
 
 
-def test_frames_come_in_order_and_are_as_many_as_expected(opened: Callable[..., Any]) -> None:
+def test_frames_are_in_order_and_as_many_as_expected(opened: Callable[..., Any]) -> None:
     with opened() as source:
         frames = list(source.read())
         assert len(frames) == source.frames_read == len(source.thumbnails) == COUNT
@@ -100,7 +100,9 @@ def test_frames_come_in_order_and_are_as_many_as_expected(opened: Callable[..., 
             assert abs(difference).mean() < 12
 
 
-def test_a_source_is_complete_before_a_frame_is_read(opened: Callable[..., Any]) -> None:
+def test_the_properties_of_a_source_are_available_before_reading(
+    opened: Callable[..., Any],
+) -> None:
     with opened() as source:
         assert (source.frames_read, list(source.thumbnails), source.warnings) == (0, [], [])
         assert source.damage.places == ()
@@ -113,7 +115,7 @@ def test_a_source_is_complete_before_a_frame_is_read(opened: Callable[..., Any])
         assert len(set(streams)) == len(streams)
 
 
-def test_the_first_picture_is_yielded_again(opened: Callable[..., Any]) -> None:
+def test_the_first_frame_is_yielded_again_by_read(opened: Callable[..., Any]) -> None:
     with opened() as source:
         first, colour = source.first_picture()
         frames = list(source.read())
@@ -127,7 +129,7 @@ def test_the_first_picture_is_yielded_again(opened: Callable[..., Any]) -> None:
         )
 
 
-def test_a_part_begins_and_ends_at_its_times(opened: Callable[..., Any]) -> None:
+def test_a_time_range_begins_and_ends_at_its_times(opened: Callable[..., Any]) -> None:
     with opened() as source:
         step = float(1 / source.rate)
     with opened(2 * step, 5 * step) as source:
@@ -138,12 +140,12 @@ def test_a_part_begins_and_ends_at_its_times(opened: Callable[..., Any]) -> None
         assert source.end is None
 
 
-def test_a_part_after_the_end_has_no_frame(opened: Callable[..., Any]) -> None:
+def test_a_time_range_after_the_end_has_no_frames(opened: Callable[..., Any]) -> None:
     with opened(60) as source, pytest.raises(SourceError, match="choose an earlier --start"):
         list(source.read())
 
 
-def test_frames_can_be_decoded_again_beside_reading(opened: Callable[..., Any]) -> None:
+def test_frames_can_be_decoded_again_while_reading(opened: Callable[..., Any]) -> None:
     with opened() as source:
         again = source.decode_again()
         if again is None:
@@ -158,7 +160,7 @@ def test_frames_can_be_decoded_again_beside_reading(opened: Callable[..., Any]) 
             assert np.array_equal(luma(frame.picture), luma(decoded))
 
 
-def test_the_packets_of_other_streams_are_read_from_the_source_opened_anew(
+def test_packets_of_other_streams_are_read_from_a_reopened_source(
     opened: Callable[..., Any],
 ) -> None:
     with opened() as source:

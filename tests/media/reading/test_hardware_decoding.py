@@ -34,7 +34,7 @@ def planes(frame: av.VideoFrame) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("name", "planar"), PLANAR_FORMATS.items())
-def test_frames_of_a_card_become_planar_with_the_same_samples(name: str, planar: str) -> None:
+def test_frames_of_a_gpu_become_planar_with_the_same_samples(name: str, planar: str) -> None:
     image = np.random.default_rng(1).integers(0, 256, (34, 46, 3), np.uint8)
     frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=planar)
     frame.pts, frame.time_base, frame.duration = 7, Fraction(1, 25), 2
@@ -43,14 +43,14 @@ def test_frames_of_a_card_become_planar_with_the_same_samples(name: str, planar:
     assert planes(returned) == planes(frame)
 
 
-def test_the_time_of_a_frame_stays() -> None:
+def test_the_time_of_a_converted_frame_is_kept() -> None:
     frame = av.VideoFrame(32, 16, "nv12")
     frame.pts, frame.time_base, frame.duration = 7, Fraction(1, 25), 2
     returned = PlanarConverter().convert(frame)
     assert (returned.pts, returned.time_base, returned.duration) == (7, Fraction(1, 25), 2)
 
 
-def test_a_planar_frame_stays_as_it_is() -> None:
+def test_a_planar_frame_is_not_converted() -> None:
     frame = av.VideoFrame(32, 16, "yuv420p")
     assert PlanarConverter().convert(frame) is frame
 
@@ -60,7 +60,7 @@ def test_an_unknown_device_is_refused_with_the_supported_ones() -> None:
         check_device("foo")
 
 
-def test_a_device_that_the_machine_lacks_is_refused() -> None:
+def test_a_missing_device_is_refused() -> None:
     missing = set(supported_devices()) - set(working_devices())
     if not missing:
         pytest.skip("all devices work here")
@@ -124,7 +124,7 @@ def read(path: Path, hwaccel: str | None) -> tuple[list[tuple[Any, ...]], list[s
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le", "yuv422p"])
-def test_a_video_that_a_card_decodes_has_the_frames_of_the_processor(
+def test_a_gpu_decodes_the_same_frames_as_the_processor(
     render_video: Callable[..., Path], card: Callable[..., None], pixel_format: str
 ) -> None:
     path = render_video(pixel_format=pixel_format, frames=6)
@@ -135,7 +135,7 @@ def test_a_video_that_a_card_decodes_has_the_frames_of_the_processor(
     assert not warnings
 
 
-def test_a_card_that_decodes_other_samples_is_not_used_and_this_is_reported(
+def test_a_gpu_that_decodes_other_samples_is_not_used_with_a_warning(
     render_video: Callable[..., Path], card: Callable[..., None]
 ) -> None:
     path = render_video(frames=6)
@@ -146,7 +146,7 @@ def test_a_card_that_decodes_other_samples_is_not_used_and_this_is_reported(
     assert warnings == ["the processor decodes the video: cuda does not support it exactly"]
 
 
-def test_a_video_whose_decoder_supports_no_device_is_not_decoded_exactly(
+def test_a_decoder_without_device_support_does_not_decode_exactly(
     render_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = render_video(frames=2, codec="ffv1", name="in.mkv", sound=False)
@@ -155,7 +155,7 @@ def test_a_video_whose_decoder_supports_no_device_is_not_decoded_exactly(
     assert not decodes_exactly(path, "vaapi")
 
 
-def test_images_and_pipes_are_refused_with_a_device(tmp_path: Path) -> None:
+def test_images_and_pipes_with_a_device_are_refused(tmp_path: Path) -> None:
     from midframe.media.pictures.images import write_image
 
     write_image(tmp_path / "1.png", render_frame(0, 16, 16))
@@ -164,7 +164,7 @@ def test_images_and_pipes_are_refused_with_a_device(tmp_path: Path) -> None:
             open_source(source, SourceOptions(hwaccel="cuda"))
 
 
-def test_a_missing_file_is_named_before_its_decoding(
+def test_a_missing_file_is_reported_before_the_device_is_checked(
     tmp_path: Path, card: Callable[..., None]
 ) -> None:
     card()

@@ -11,7 +11,7 @@ from midframe.options import SourceOptions
 
 @pytest.mark.parametrize("count", [1, 2, 5, 15])
 @pytest.mark.parametrize("rate", ["12", "24", "23.976", "60"])
-def test_an_image_sequence_has_exactly_the_rate_that_is_given(
+def test_an_image_sequence_has_exactly_the_given_rate(
     tmp_path: Path, count: int, rate: str
 ) -> None:
     for number in range(count):

@@ -87,7 +87,7 @@ def test_numbers_that_are_times_are_not_missing() -> None:
     assert missing_numbers([Path(f"{time}.png") for time in (*times, times[-1] + 7)]) == []
 
 
-def test_pictures_of_other_names_are_reported(tmp_path: Path) -> None:
+def test_images_with_other_names_are_reported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(3), "f%d.png")
     for name in ("cover.png", "x1²2.png"):
         write_image(folder / name, render_frame(0))
@@ -98,7 +98,7 @@ def test_pictures_of_other_names_are_reported(tmp_path: Path) -> None:
         assert reader.warnings == []
 
 
-def test_two_pictures_of_one_number_are_reported(tmp_path: Path) -> None:
+def test_two_images_with_the_same_number_are_reported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(3))
     write_image(folder / "0002.jpg", render_frame(0))
     with open_source(folder, SourceOptions()) as reader:
@@ -107,7 +107,7 @@ def test_two_pictures_of_one_number_are_reported(tmp_path: Path) -> None:
         assert reader.warnings == ["several images have the same number: 2"]
 
 
-def test_a_picture_of_another_size_is_named_before_the_work(tmp_path: Path) -> None:
+def test_an_image_of_another_size_is_reported_before_the_work(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", [*rendered(2), render_frame(2, 32, 48)])
     check_refused(
         folder,
@@ -117,7 +117,7 @@ def test_a_picture_of_another_size_is_named_before_the_work(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "CMYK"])
-def test_pictures_of_every_mode_come_through_unchanged(tmp_path: Path, mode: str) -> None:
+def test_images_of_every_mode_are_kept_unchanged(tmp_path: Path, mode: str) -> None:
     pictures = [Image.fromarray(image) for image in rendered(3)]
     if mode == "I;16":
         pictures = [
@@ -141,7 +141,7 @@ def test_pictures_of_every_mode_come_through_unchanged(tmp_path: Path, mode: str
     )
 
 
-def test_a_sequence_has_the_depth_of_its_deepest_picture_and_alpha_if_any_has(
+def test_a_sequence_has_the_largest_bit_depth_and_any_alpha_of_its_images(
     tmp_path: Path,
 ) -> None:
     folder = folder_of(tmp_path / "frames", rendered(2))
@@ -158,7 +158,7 @@ def test_a_sequence_has_the_depth_of_its_deepest_picture_and_alpha_if_any_has(
     assert [image[0, 0, 3] for image in found] == [65535, 65535, 65535, 128 * 257]
 
 
-def test_turned_jpegs_become_upright_frames(tmp_path: Path) -> None:
+def test_rotated_jpegs_become_upright_frames(tmp_path: Path) -> None:
     picture = Image.fromarray(render_frame(0))
     exif = picture.getexif()
     exif[0x0112] = 6
@@ -171,7 +171,7 @@ def test_turned_jpegs_become_upright_frames(tmp_path: Path) -> None:
     )
 
 
-def test_the_icc_profile_comes_through_or_is_reported(tmp_path: Path) -> None:
+def test_the_icc_profile_is_kept_or_reported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", rendered(2), icc_profile=WIDE)
     interpolate_video(folder, tmp_path / "out", model=Averager())
     assert all(read_picture(path).icc_profile == WIDE for path in (tmp_path / "out").iterdir())
@@ -190,7 +190,7 @@ def test_a_video_with_a_percent_sign_in_its_name_is_no_pattern(
     assert image_files(tmp_path / "50%discount.png") is None
 
 
-def test_a_webp_plays_as_often_as_a_gif(tmp_path: Path) -> None:
+def test_a_webp_keeps_the_loop_count_of_a_gif(tmp_path: Path) -> None:
     source = animation(tmp_path / "in.webp", rendered(3), duration=100, loop=3)
     interpolate_video(source, tmp_path / "out.gif", model=Averager())
     assert plays_of(tmp_path / "out.gif") == plays_of(source) == 3
@@ -199,7 +199,7 @@ def test_a_webp_plays_as_often_as_a_gif(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rate", "durations"), [(15, [70, 60, 70]), (24, [40, 40, 50, 40, 40, 40]), (30, [30, 30, 40])]
 )
-def test_gifs_are_as_long_as_their_source_and_no_delay_is_lost(
+def test_gifs_keep_the_duration_of_their_source_and_all_delays(
     tmp_path: Path, rate: int, durations: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
@@ -217,9 +217,7 @@ def test_gifs_are_as_long_as_their_source_and_no_delay_is_lost(
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("alpha", [False, True])
-def test_cuts_between_pictures_are_found_in_the_frames_themselves(
-    tmp_path: Path, deep: bool, alpha: bool
-) -> None:
+def test_cuts_in_image_sequences_are_detected(tmp_path: Path, deep: bool, alpha: bool) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     for number in range(8):
@@ -238,7 +236,7 @@ def test_cuts_between_pictures_are_found_in_the_frames_themselves(
     ("density", "shape"), [((72, 72), None), ((144, 72), Fraction(2)), ((72, 80), Fraction(9, 10))]
 )
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_pixels_that_are_not_square_stay_so(
+def test_the_sample_aspect_ratio_of_images_is_kept(
     tmp_path: Path, suffix: str, density: tuple[int, int], shape: Fraction | None
 ) -> None:
     folder = folder_of(tmp_path / "frames", rendered(2), f"%d.{suffix}", dpi=density)

@@ -34,7 +34,7 @@ def render_interlaced(path: Path, frames: int = 12) -> Path:
     return path
 
 
-def test_interlaced_frames_are_told_of_and_made_whole(
+def test_interlaced_frames_are_reported_and_deinterlaced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = render_interlaced(tmp_path / "in.mkv")
@@ -72,7 +72,7 @@ def comb(frame: av.VideoFrame) -> float:
     return float(abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2).mean())
 
 
-def test_frames_that_hold_no_fields_stay_as_they_are(render_video: Render, tmp_path: Path) -> None:
+def test_progressive_frames_are_not_changed(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=6, sound=False)
     interpolate_video(
         source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", deinterlace=True
@@ -81,7 +81,7 @@ def test_frames_that_hold_no_fields_stay_as_they_are(render_video: Render, tmp_p
         assert all(map(np.array_equal, planes(before), planes(after)))
 
 
-def test_a_change_of_the_frame_size_keeps_all_frames_and_their_samples() -> None:
+def test_changing_frame_sizes_keep_all_frames_and_their_samples() -> None:
     """As in a recording of several programmes: the filter reads the size of the first frame."""
     as_fields, frames = PictureFilter(("setfield", "tff")), []
     for number, height in enumerate([32] * 3 + [64] * 4 + [48] * 2):

@@ -19,7 +19,7 @@ from midframe.video.pipeline import interpolate_video
 
 
 @pytest.mark.parametrize("name", ["in.webp", "in.avif", "in.tif"])
-def test_files_of_several_pictures_are_sources(tmp_path: Path, name: str) -> None:
+def test_files_with_several_images_are_sources(tmp_path: Path, name: str) -> None:
     if name == "in.avif" and not features.check("avif"):
         pytest.skip("Pillow without AVIF")
     options: dict[str, object] = {"in.webp": {"lossless": True}, "in.avif": {"quality": 95}}.get(
@@ -44,7 +44,7 @@ def test_pages_of_different_sizes_are_refused(tmp_path: Path) -> None:
     check_refused(source, tmp_path / "out.mp4", "holds images of different sizes")
 
 
-def test_deep_pages_keep_their_bits(tmp_path: Path) -> None:
+def test_16_bit_pages_keep_their_bits(tmp_path: Path) -> None:
     deep = [image[..., 0].astype(np.uint16) * 257 + 5 for image in rendered(3)]
     source = animation(tmp_path / "in.tif", deep)
     with open_source(source, SourceOptions()) as reader:
@@ -60,15 +60,13 @@ def test_deep_pages_keep_their_bits(tmp_path: Path) -> None:
     )
 
 
-def test_a_gif_without_delays_has_all_its_images(tmp_path: Path) -> None:
+def test_a_gif_without_delays_keeps_all_its_images(tmp_path: Path) -> None:
     source = animation(tmp_path / "in.gif", rendered(4))
     report = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
     assert (report.frames_in, report.frames_kept, report.length_in) == (4, 4, Fraction(4, 10))
 
 
-def test_a_gif_that_cannot_be_read_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_gif_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 

@@ -34,7 +34,7 @@ NAMES = [
 
 @posix
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name_can_be_read_and_written(
+def test_videos_of_any_name_are_read_and_written(
     render_video: Render, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -51,9 +51,7 @@ def test_every_name_can_be_read_and_written(
 
 @posix
 @pytest.mark.parametrize("name", ["12:30 clip.png", "50%discount.png"])
-def test_every_name_of_a_picture_can_be_read_and_written(
-    tmp_path: Path, name: str, frame: Any
-) -> None:
+def test_images_of_any_name_are_read_and_written(tmp_path: Path, name: str, frame: Any) -> None:
     write_image(tmp_path / name, frame(0))
     assert [path.name for path in tmp_path.iterdir()] == [name]
     with open_video(tmp_path / name) as container:
@@ -62,7 +60,7 @@ def test_every_name_of_a_picture_can_be_read_and_written(
 
 
 @posix
-def test_an_animation_and_pictures_have_such_names_too(
+def test_animations_and_image_sequences_of_any_name_are_read_and_written(
     render_video: Render, tmp_path: Path
 ) -> None:
     source = render_video(frames=3)
@@ -78,7 +76,7 @@ def test_an_animation_and_pictures_have_such_names_too(
     )
 
 
-def test_a_file_that_exists_is_no_pattern_nor_is_the_name_of_a_video(tmp_path: Path) -> None:
+def test_existing_files_and_names_of_videos_are_not_taken_as_patterns(tmp_path: Path) -> None:
     existing = tmp_path / "50%discount.png"
     assert is_pattern(existing)
     existing.touch()
@@ -88,14 +86,14 @@ def test_a_file_that_exists_is_no_pattern_nor_is_the_name_of_a_video(tmp_path: P
         assert not is_pattern(tmp_path / name)
 
 
-def test_the_folder_of_unfinished_work_has_a_name_that_fits() -> None:
+def test_the_name_of_the_work_folder_fits_the_file_system() -> None:
     assert segments_folder(Path("out.mp4")) == Path("out.mp4.midframe")
     names = {segments_folder(Path(f"{'x' * 245}{number}.mp4")).name for number in range(3)}
     assert len(names) == 3
     assert all(len(name) <= 255 and name.endswith(".midframe") for name in names)
 
 
-def test_an_address_is_refused_as_one(render_video: Render, tmp_path: Path) -> None:
+def test_urls_are_refused_as_urls(render_video: Render, tmp_path: Path) -> None:
     source = render_video(frames=3)
     for given, target in (
         ("http://host/a.mp4", tmp_path / "o.mp4"),
@@ -108,7 +106,7 @@ def test_an_address_is_refused_as_one(render_video: Render, tmp_path: Path) -> N
             interpolate_video(given, target, model=Averager())
 
 
-def test_a_file_without_streams_has_no_picture(tmp_path: Path) -> None:
+def test_a_file_without_streams_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mkv").write_bytes(
         bytes.fromhex("1a45dfa3804282886d6174726f736b61") + b"\0" * 100
     )
@@ -117,7 +115,7 @@ def test_a_file_without_streams_has_no_picture(tmp_path: Path) -> None:
     assert "only nothing" not in str(found.value)
 
 
-def test_a_text_is_refused_although_ffmpeg_draws_it(tmp_path: Path) -> None:
+def test_text_files_are_refused_although_ffmpeg_renders_them(tmp_path: Path) -> None:
     text = tmp_path / "clips.txt"
     text.write_text("one.mp4\n" * 400)
     with pytest.raises(VideoError, match=r"clips.txt (is a text file|cannot be opened)"):

@@ -15,7 +15,9 @@ from midframe.video.pipeline import interpolate_video
 
 @pytest.mark.parametrize("opaque", [True, False])
 @pytest.mark.parametrize("name", ["in.gif", "in.apng", "in.webp", "frames"])
-def test_alpha_is_lost_only_where_there_is_any(tmp_path: Path, name: str, opaque: bool) -> None:
+def test_alpha_is_reported_as_lost_only_if_a_pixel_is_transparent(
+    tmp_path: Path, name: str, opaque: bool
+) -> None:
     frames = [np.dstack([image, np.full((64, 96), 255, np.uint8)]) for image in rendered(4)]
     if not opaque:
         frames[-1][:20, :20, 3] = 0

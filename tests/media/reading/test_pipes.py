@@ -40,7 +40,9 @@ def y4m(path: Path, pixel_format: str = "yuv420p", count: int = 5) -> list[av.Vi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"])
-def test_streams_go_through_pipes(tmp_path: Path, tiny_weights: Path, pixel_format: str) -> None:
+def test_streams_are_read_from_and_written_to_pipes(
+    tmp_path: Path, tiny_weights: Path, pixel_format: str
+) -> None:
     before = y4m(tmp_path / "in.y4m", pixel_format)
     command = [sys.executable, "-m", "midframe", "video", "-", "-", "--model", str(tiny_weights)]
     done = subprocess.run(
@@ -72,7 +74,7 @@ def test_y4m_that_ends_within_a_frame_is_reported(tmp_path: Path, form: str) -> 
             assert ends == ([f"the {what} ends within a frame at 0.17 s"] if cut else [])
 
 
-def test_a_flash_film_in_a_pipe_may_have_longer_sound(tmp_path: Path) -> None:
+def test_sound_of_an_flv_pipe_may_be_longer_than_its_video(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "in.flv"), "w") as container:
         video, sound = container.add_stream("libx264", 25), container.add_stream("aac", 44100)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
@@ -100,7 +102,7 @@ def test_a_broken_stream_is_refused(tiny_weights: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system with named pipes")
-def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_without_a_writer_is_refused_without_waiting(tmp_path: Path) -> None:
     pipe = tmp_path / "in.mp4"
     os.mkfifo(pipe)
     with pytest.raises(VideoError, match=r"in.mp4 is a pipe or a device: name a video file, or -"):
@@ -109,7 +111,7 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a read cannot be interrupted there")
 @pytest.mark.parametrize("count", [0, 20])
-def test_ctrl_c_ends_the_wait_for_a_program_that_writes_nothing(tmp_path: Path, count: int) -> None:
+def test_ctrl_c_ends_the_wait_for_a_stalled_pipe(tmp_path: Path, count: int) -> None:
     y4m(tmp_path / "in.y4m")
     output, stalled = os.pipe()
     os.write(stalled, (tmp_path / "in.y4m").read_bytes()[:count])
@@ -122,7 +124,7 @@ def test_ctrl_c_ends_the_wait_for_a_program_that_writes_nothing(tmp_path: Path, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a read cannot be interrupted there")
-def test_a_thread_that_waits_for_a_stalled_program_can_be_ended(tmp_path: Path) -> None:
+def test_a_thread_that_waits_for_a_stalled_pipe_can_be_ended(tmp_path: Path) -> None:
     y4m(tmp_path / "in.y4m")
     output, stalled = os.pipe()
     os.write(stalled, (tmp_path / "in.y4m").read_bytes()[:-100])

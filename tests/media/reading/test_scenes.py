@@ -48,7 +48,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("scene", [faded, dark])
-def test_a_fade_is_no_cut_and_goes_on_between_frames(tmp_path: Path, scene) -> None:  # type: ignore[no-untyped-def]
+def test_a_fade_is_no_cut_and_is_interpolated(tmp_path: Path, scene) -> None:  # type: ignore[no-untyped-def]
     source = write(tmp_path / "in.mkv", [scene(n) for n in range(FADE + 8)])
     report = interpolate_video(
         source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", factor=4
@@ -59,7 +59,7 @@ def test_a_fade_is_no_cut_and_goes_on_between_frames(tmp_path: Path, scene) -> N
     assert min(psnr(frame, luma(scene(n / 4))) for n, frame in made) > 45
 
 
-def test_a_cut_shows_nothing_that_was_not_there(tmp_path: Path) -> None:
+def test_frames_beside_a_cut_are_source_frames(tmp_path: Path) -> None:
     images = [render_frame(n, scene=int(n >= 6)) for n in range(12)]
     source = write(tmp_path / "in.mkv", images)
     interpolate_video(source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", factor=4)
@@ -69,7 +69,9 @@ def test_a_cut_shows_nothing_that_was_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("threshold", "cuts"), [(0.5, 1), (60, 0), (0, 0)])
-def test_what_counts_as_a_cut_can_be_chosen(tmp_path: Path, threshold: float, cuts: int) -> None:
+def test_the_threshold_determines_which_changes_are_cuts(
+    tmp_path: Path, threshold: float, cuts: int
+) -> None:
     step = [np.full((64, 96, 3), 100 + 20 * (n >= 4), np.uint8) for n in range(8)]
     source = write(tmp_path / "in.mkv", step)
     assert (
@@ -80,7 +82,7 @@ def test_what_counts_as_a_cut_can_be_chosen(tmp_path: Path, threshold: float, cu
     )
 
 
-def test_frames_alone_tell_their_form() -> None:
+def test_cuts_are_detected_without_a_format_in_the_header() -> None:
     """The header of a damaged file may state none."""
     detector, found = CutDetector(), []
     for number in range(6):

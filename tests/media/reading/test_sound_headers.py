@@ -15,7 +15,7 @@ from midframe.media.streams.sound_format import (
 from midframe.video.pipeline import interpolate_video
 
 
-def test_a_sound_whose_codec_parameters_change_is_heard_to_its_end(tmp_path: Path) -> None:
+def test_sound_with_changing_codec_parameters_is_kept_to_its_end(tmp_path: Path) -> None:
     """One header of MP4 or Matroska cannot describe 48 kHz and 32 kHz."""
     source = tmp_path / "in.ts"
     chunk_lengths = [
@@ -38,7 +38,7 @@ def test_a_sound_whose_codec_parameters_change_is_heard_to_its_end(tmp_path: Pat
         assert heard[-5][1] > 0.05
 
 
-def test_one_damaged_header_does_not_convert_a_sound(tmp_path: Path) -> None:
+def test_a_single_damaged_header_does_not_cause_conversion(tmp_path: Path) -> None:
     path = render_sound(tmp_path / "in.ts", "aac", "stereo", seconds=Fraction(1))
     headers = SoundHeaders()
     with av.open(str(path)) as container:

@@ -61,7 +61,7 @@ def interpolated(source: Path, **wanted: Any) -> tuple[VideoReport, list[Fractio
 
 @pytest.mark.parametrize("name", ["in.mxf", "in.wmv"])
 @pytest.mark.parametrize("bf", ["0", "2"])
-def test_containers_that_state_times_of_decoding_alone_show_frames_at_equal_steps(
+def test_containers_with_only_decoding_times_show_frames_at_equal_steps(
     tmp_path: Path, name: str, bf: str
 ) -> None:
     source = write(tmp_path / name, bf=bf)
@@ -78,7 +78,7 @@ def test_containers_that_state_times_of_decoding_alone_show_frames_at_equal_step
 
 @pytest.mark.parametrize("name", ["in.mpg", "in.h264", "in.hevc"])
 @pytest.mark.parametrize("bf", ["0", "2"])
-def test_frames_without_times_follow_on_those_before(tmp_path: Path, name: str, bf: str) -> None:
+def test_frames_without_times_follow_the_ones_before(tmp_path: Path, name: str, bf: str) -> None:
     source = write(tmp_path / name, NTSC, bf=bf)
     report, times = interpolated(source)
     assert (report.frames_in, report.frames_kept, report.frames_out) == (30, 30, 60)
@@ -89,7 +89,7 @@ def test_frames_without_times_follow_on_those_before(tmp_path: Path, name: str, 
     assert not report.problems
 
 
-def test_a_part_of_a_film_without_times_begins_where_it_should(tmp_path: Path) -> None:
+def test_a_time_range_of_a_video_without_times_begins_at_its_start(tmp_path: Path) -> None:
     source = write(tmp_path / "in.h264", frames=150)
     with VideoReader(source) as reader:
         whole = [bytes(frame.picture.planes[0]) for frame in reader.read()]
@@ -99,14 +99,14 @@ def test_a_part_of_a_film_without_times_begins_where_it_should(tmp_path: Path) -
     assert bytes(first.planes[0]) == whole[100]
 
 
-def test_the_end_that_a_joined_recording_states_is_no_damage(tmp_path: Path) -> None:
+def test_the_stated_end_of_a_joined_recording_is_not_reported_as_damage(tmp_path: Path) -> None:
     first, second = write(tmp_path / "1.ts", begin=200), write(tmp_path / "2.ts", begin=100)
     report, _ = interpolated(join(tmp_path / "in.ts", first, second))
     assert abs(report.length_out - Fraction(60, 25)) < Fraction(1, 100)
     assert not [place for place in report.damage if "states" in place]
 
 
-def test_a_flash_film_that_was_cut_off_is_reported(tmp_path: Path) -> None:
+def test_a_truncated_flv_is_reported(tmp_path: Path) -> None:
     whole = write(tmp_path / "in.flv", frames=60, gop="10")
     assert interpolated(whole)[0].damage == ()
     (tmp_path / "cut.flv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -149,7 +149,7 @@ def test_a_change_of_the_pixel_aspect_ratio_is_reported_once(tmp_path: Path) -> 
     assert "from 16/15 to 64/45" in place
 
 
-def test_a_file_whose_packets_are_all_flagged_as_damaged_is_shown_as_it_decodes(
+def test_frames_are_used_if_all_packets_are_flagged_as_damaged(
     tmp_path: Path,
 ) -> None:
     source = write(tmp_path / "in.ts")
@@ -163,7 +163,7 @@ def test_a_file_whose_packets_are_all_flagged_as_damaged_is_shown_as_it_decodes(
     assert [place for place in report.damage if "flagged" in place]
 
 
-def test_frames_that_all_state_one_time_come_at_a_usual_rate(tmp_path: Path) -> None:
+def test_frames_that_all_have_the_same_time_get_a_common_rate(tmp_path: Path) -> None:
     source = tmp_path / "equal.mkv"
     with av.open(str(write(tmp_path / "in.mkv"))) as film, av.open(str(source), "w") as container:
         stream = container.add_stream_from_template(film.streams.video[0])
@@ -181,7 +181,7 @@ def test_frames_that_all_state_one_time_come_at_a_usual_rate(tmp_path: Path) -> 
     )
 
 
-def test_sound_that_an_edit_list_cuts_off_delays_no_picture(
+def test_sound_cut_off_by_an_edit_list_does_not_delay_the_video(
     render_video: Render, tmp_path: Path
 ) -> None:
     whole, source = render_video(frames=48), tmp_path / "cut.mp4"
@@ -198,7 +198,7 @@ def test_sound_that_an_edit_list_cuts_off_delays_no_picture(
     assert times[0] < Fraction(7, 100)
 
 
-def test_more_frames_a_second_than_matroska_can_tell_apart_are_refused_before_the_work(
+def test_rates_beyond_the_resolution_of_matroska_are_refused_before_the_work(
     tmp_path: Path,
 ) -> None:
     source = write(tmp_path / "in.mp4", Fraction(1000))
@@ -209,7 +209,7 @@ def test_more_frames_a_second_than_matroska_can_tell_apart_are_refused_before_th
 
 
 @pytest.mark.parametrize("b_frames", ["0", "2"])
-def test_pictures_of_mxf_begin_with_their_sound(tmp_path: Path, b_frames: str) -> None:
+def test_video_and_sound_of_mxf_begin_together(tmp_path: Path, b_frames: str) -> None:
     """Its MPEG-2 states times of showing; its H.264, and ASF, state those of decoding as such."""
     source = tmp_path / "in.mxf"
     with av.open(str(source), "w") as container:
@@ -232,7 +232,7 @@ def test_pictures_of_mxf_begin_with_their_sound(tmp_path: Path, b_frames: str) -
     assert begins == [0, 0]
 
 
-def test_times_of_decoding_that_repeat_at_the_end_lose_no_frame(tmp_path: Path) -> None:
+def test_repeated_decoding_times_at_the_end_lose_no_frame(tmp_path: Path) -> None:
     source = tmp_path / "in.wmv"
     with av.open(str(source), "w") as container:
         stream = container.add_stream("mpeg2video", 25, options={"bf": "2"})

@@ -39,7 +39,7 @@ def read_pictures(folder: Path) -> list[Array]:
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("alpha", [False, True])
-def test_pictures_become_twice_as_many_and_keep_every_bit(
+def test_an_image_sequence_is_doubled_and_keeps_every_bit(
     tmp_path: Path, deep: bool, alpha: bool
 ) -> None:
     before = pictures(tmp_path / "frames", 5, deep=deep, alpha=alpha)
@@ -57,7 +57,7 @@ def test_pictures_become_twice_as_many_and_keep_every_bit(
 
 
 @pytest.mark.parametrize("source", ["frames", "frames/%d.png", "frames/%03d.png"])
-def test_pictures_come_in_the_order_of_their_numbers(tmp_path: Path, source: str) -> None:
+def test_images_are_read_in_the_order_of_their_numbers(tmp_path: Path, source: str) -> None:
     before = pictures(tmp_path / "frames", 11, "%03d.png" if "03" in source else "%d.png")
     interpolate_video(
         tmp_path / source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", factor=1
@@ -66,7 +66,7 @@ def test_pictures_come_in_the_order_of_their_numbers(tmp_path: Path, source: str
         assert np.array_equal(frame.to_ndarray(format="rgb24"), expected)
 
 
-def test_pictures_have_the_rate_that_is_given(tmp_path: Path) -> None:
+def test_images_have_the_given_rate(tmp_path: Path) -> None:
     pictures(tmp_path / "frames", 4)
     interpolate_video(
         tmp_path / "frames", tmp_path / "out.mp4", model=Averager(), source_fps="30000/1001"
@@ -79,7 +79,7 @@ def test_pictures_have_the_rate_that_is_given(tmp_path: Path) -> None:
         )
 
 
-def test_pictures_may_be_written_over_one_another_only_if_that_is_asked_for(tmp_path: Path) -> None:
+def test_images_are_overwritten_only_on_request(tmp_path: Path) -> None:
     pictures(tmp_path / "frames", 3)
     pattern = tmp_path / "out" / "%04d.jpg"
     interpolate_video(tmp_path / "frames", pattern, model=Averager())
@@ -90,7 +90,7 @@ def test_pictures_may_be_written_over_one_another_only_if_that_is_asked_for(tmp_
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("frames", "out")] == []
 
 
-def test_unusable_pictures_are_refused(tmp_path: Path) -> None:
+def test_unusable_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     check_refused(tmp_path / "empty", tmp_path / "out.mp4", "holds no images")
     check_refused(tmp_path / "frames" / "%d.png", tmp_path / "out.mp4", "holds no images")
@@ -100,14 +100,14 @@ def test_unusable_pictures_are_refused(tmp_path: Path) -> None:
     assert image_files(tmp_path / "film.mp4") is None
 
 
-def test_a_target_of_no_kind_is_refused(render_video: Render, tmp_path: Path) -> None:
+def test_a_target_of_an_unknown_type_is_refused(render_video: Render, tmp_path: Path) -> None:
     with pytest.raises(
         VideoError, match=r"\.mp4 \.m4v \.mkv \.mov \.webm .* \.gif \.apng, or images such as"
     ):
         interpolate_video(render_video(frames=3), tmp_path / "out.txt", model=Averager())
 
 
-def test_pictures_may_go_into_the_folder_that_one_is_in(
+def test_images_can_be_written_to_the_current_folder(
     render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, here = render_video(frames=2, sound=False), tmp_path / "here"

@@ -53,7 +53,7 @@ def survey(found: Sequence[Any], **options: bool) -> Survey:
     return take_survey(found, PICTURE, **{"uses_dts": False, "clock_jumps": True, **options})
 
 
-def test_a_clock_that_begins_elsewhere_begins_at_zero_for_all_streams() -> None:
+def test_a_clock_with_an_offset_begins_at_zero_for_all_streams() -> None:
     found = survey(
         [
             *packets([40000 + n / 25 for n in range(25)]),
@@ -65,7 +65,7 @@ def test_a_clock_that_begins_elsewhere_begins_at_zero_for_all_streams() -> None:
     assert (found.spans[1].begin, found.end) == (0, Fraction(51, 50))
 
 
-def test_sound_that_begins_a_little_before_zero_does_not_move_the_picture() -> None:
+def test_sound_that_begins_shortly_before_zero_does_not_shift_the_video() -> None:
     found = survey(
         [*packets([n / 25 for n in range(5)]), *packets([-0.02, 0, 0.02], SOUND, 9000, 0.02)]
     )
@@ -77,7 +77,7 @@ def test_a_clock_that_wrapped_far_below_zero_begins_at_zero() -> None:
 
 
 @pytest.mark.parametrize("jump", [-100.0, -1.0, 7200.0])
-def test_where_the_clock_begins_anew_all_streams_go_on_together(jump: float) -> None:
+def test_all_streams_continue_together_after_a_clock_restart(jump: float) -> None:
     picture = [n / 25 for n in range(50)] + [2 + jump + n / 25 for n in range(50)]
     sound = [n / 50 for n in range(100)] + [2 + jump + n / 50 for n in range(100)]
     both = [*packets(picture), *packets(sound, SOUND, 50, 0.02)]
@@ -90,22 +90,22 @@ def test_where_the_clock_begins_anew_all_streams_go_on_together(jump: float) -> 
     assert corrected == [Fraction(n, 50) for n in range(200)]
 
 
-def test_a_jump_ahead_is_a_gap_where_clocks_do_not_jump() -> None:
+def test_a_jump_ahead_is_a_gap_in_containers_without_clock_jumps() -> None:
     found = survey(packets([0, 0.04, 660, 660.04]), clock_jumps=False)
     assert (found.jumps, found.end) == ((), Fraction(66008, 100))
 
 
-def test_disorder_of_stamps_is_no_jump() -> None:
+def test_unordered_timestamps_are_no_jump() -> None:
     assert survey(packets([0, 0.04, 0.08, 0.06, 0.12, 0.16])).jumps == ()
 
 
-def test_times_of_showing_that_go_back_and_forth_are_no_jump() -> None:
+def test_reordered_presentation_times_are_no_jump() -> None:
     has_custom_order = [Packet(PICTURE, round(pts / TICK), None) for pts in (0, 0.6, 0.4)]
     has_custom_order.append(Packet(PICTURE, round(1.6 / TICK), 0))
     assert survey(has_custom_order).jumps == ()
 
 
-def test_the_end_of_the_picture_is_that_of_the_frame_shown_last() -> None:
+def test_the_end_of_the_video_is_that_of_the_last_shown_frame() -> None:
     before_a_gap = Packet(PICTURE, round(0.12 / TICK), round(0.04 / TICK), duration=round(1 / TICK))
     film = [
         Packet(PICTURE, 0, 0),
@@ -115,7 +115,7 @@ def test_the_end_of_the_picture_is_that_of_the_frame_shown_last() -> None:
     assert survey(film).end == Fraction(4, 25)
 
 
-def test_containers_that_count_frames_are_taken_by_the_order_of_decoding() -> None:
+def test_containers_that_count_frames_use_decoding_order() -> None:
     tick = Fraction(1, 25)
     uses_dts = [
         Packet(PICTURE, pts, dts, 1, time_base=tick)
@@ -132,7 +132,7 @@ def test_packets_that_an_edit_list_hides_are_not_counted() -> None:
     assert survey([hidden, *packets([0, 0.04])]).times == (0, Fraction(1, 25))
 
 
-def test_a_picture_before_zero_begins_at_zero_with_its_sound() -> None:
+def test_a_video_before_zero_begins_at_zero_with_its_sound() -> None:
     found = survey(
         [
             *packets([n / 25 - 0.6 for n in range(25)]),
@@ -142,7 +142,7 @@ def test_a_picture_before_zero_begins_at_zero_with_its_sound() -> None:
     assert (found.spans[1].begin, found.times[0]) == (0, Fraction(1, 10))
 
 
-def test_the_priming_of_a_sound_alone_moves_nothing() -> None:
+def test_priming_samples_of_sound_do_not_shift_the_video() -> None:
     found = survey(
         [
             *packets([n / 25 for n in range(25)]),
@@ -152,7 +152,7 @@ def test_the_priming_of_a_sound_alone_moves_nothing() -> None:
     assert (found.shift, found.times[0]) == (0, 0)
 
 
-def test_frames_without_times_lie_before_the_first_one_with_a_time() -> None:
+def test_frames_without_times_precede_the_first_one_with_a_time() -> None:
     """FFmpeg reads no times of Matroska blocks before 0."""
     early = [Packet(PICTURE, None, None) for _ in range(5)]
     found = survey([*early, *packets([n / 25 for n in range(20)])], clock_jumps=False)
@@ -160,7 +160,7 @@ def test_frames_without_times_lie_before_the_first_one_with_a_time() -> None:
     assert (found.shift, found.end, found.timed) == (Fraction(1, 5), 1, False)
 
 
-def test_a_packet_that_ends_the_sequence_makes_no_times_of_useless_ones() -> None:
+def test_an_end_of_sequence_packet_does_not_make_useless_times_usable() -> None:
     """As in elementary Dirac streams, which FFmpeg counts in ticks."""
     ticks = [Packet(PICTURE, number, number) for number in range(25)]
     end = Packet(PICTURE, 3_000_000, 3_000_000)

@@ -47,7 +47,7 @@ def test_telecined_frames_are_reported_once(
     assert len(found) == count
 
 
-def test_the_pattern_is_two_successive_combed_frames_of_five() -> None:
+def test_telecine_is_two_successive_combed_frames_of_five() -> None:
     clean, combed = 0.01, 0.05
     for phase in range(5):
         cycle = np.full(5, clean)

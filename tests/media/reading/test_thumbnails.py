@@ -22,7 +22,7 @@ def film(count: int) -> tuple[ThumbnailList, list[np.ndarray]]:
 
 
 @pytest.mark.parametrize("count", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5])
-def test_thumbnails_come_back_with_their_times(count: int) -> None:
+def test_thumbnails_are_stored_with_their_times(count: int) -> None:
     thumbnails, images = film(count)
     assert len(thumbnails) == count
     assert [each.time for each in thumbnails] == [number / RATE for number in range(count)]
@@ -40,13 +40,13 @@ def test_single_thumbnails_are_found_by_their_numbers() -> None:
         thumbnails[CHUNK + 10]
 
 
-def test_all_times_can_be_moved() -> None:
+def test_all_times_can_be_shifted() -> None:
     thumbnails, _ = film(3)
     thumbnails.move(Fraction(-1, 3))
     assert [each.time for each in thumbnails] == [n / RATE - Fraction(1, 3) for n in range(3)]
 
 
-def test_a_still_film_takes_little_memory() -> None:
+def test_thumbnails_of_a_static_video_need_little_memory() -> None:
     thumbnails = ThumbnailList()
     image = np.random.default_rng(0).integers(0, 256, (18, 32), np.uint8)
     for number in range(CHUNK):

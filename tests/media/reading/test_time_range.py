@@ -20,7 +20,7 @@ from midframe.video.pipeline import interpolate_video
 Render = Callable[..., Path]
 
 
-def test_a_part_of_a_film_comes_with_its_sound_texts_and_chapters(
+def test_a_time_range_includes_its_sound_subtitles_and_chapters(
     packets: Callable[[Path, str], list[tuple[Any, ...]]], tmp_path: Path
 ) -> None:
     source, target = render_rich(tmp_path / "in.mkv", frames=120), tmp_path / "out.mkv"
@@ -37,7 +37,7 @@ def test_a_part_of_a_film_comes_with_its_sound_texts_and_chapters(
 
 
 @pytest.mark.parametrize("name", ["in.mp4", "in.mkv", "in.avi"])
-def test_a_part_begins_at_its_frame_wherever_key_frames_are(
+def test_a_time_range_begins_at_its_frame_wherever_key_frames_are(
     render_video: Render, tmp_path: Path, name: str
 ) -> None:
     source = render_video(name, frames=200, rate=Fraction(25), sound=False)
@@ -49,7 +49,7 @@ def test_a_part_begins_at_its_frame_wherever_key_frames_are(
 
 
 @pytest.mark.parametrize("name", ["in.mkv", "in.avi"])  # ticks of 1/1000 and of 1/25 s
-def test_a_part_begins_at_the_first_frame_after_its_start_whatever_the_time_base(
+def test_a_time_range_begins_at_the_first_frame_after_its_start_in_any_time_base(
     render_video: Render, name: str
 ) -> None:
     source = render_video(name, frames=10, rate=Fraction(25), sound=False)
@@ -58,7 +58,7 @@ def test_a_part_begins_at_the_first_frame_after_its_start_whatever_the_time_base
     assert times == [0.08, 0.12, 0.16, 0.2, 0.24, 0.28]
 
 
-def test_a_part_outside_of_a_film_is_refused(render_video: Render, tmp_path: Path) -> None:
+def test_a_time_range_outside_the_video_is_refused(render_video: Render, tmp_path: Path) -> None:
     check_refused(
         render_video(frames=24), tmp_path / "out.mp4", "no frame from 100 s on", start=100
     )
@@ -72,7 +72,7 @@ def test_a_part_outside_of_a_film_is_refused(render_video: Render, tmp_path: Pat
     )
 
 
-def test_packets_that_a_seek_repeats_are_no_restart_of_the_timestamps(
+def test_packets_repeated_by_a_seek_are_no_clock_restart(
     render_video: Callable[..., Path],
 ) -> None:
     source = render_video(frames=72, rate=Fraction(1))  # one key frame in the first 60 s
@@ -83,7 +83,7 @@ def test_packets_that_a_seek_repeats_are_no_restart_of_the_timestamps(
 
 
 @pytest.mark.parametrize(("start", "end", "count"), [(0.0, None, 4), (0.0, 2 / 24, 2)])
-def test_a_clock_that_is_corrected_by_parts_of_a_tick_loses_no_frame(
+def test_a_clock_corrected_by_fractions_of_a_tick_loses_no_frame(
     start: float, end: float | None, count: int
 ) -> None:
     tick, correction = Fraction(1, 12288), Fraction(62, 1000)

@@ -51,7 +51,7 @@ def render_streams(
         ((POSTER,), 0, 0),
     ],
 )
-def test_the_video_is_no_poster_and_the_default_of_several(
+def test_the_default_video_stream_is_chosen_and_never_a_poster(
     tmp_path: Path,
     suffix: str,
     streams: tuple[tuple[str, str, tuple[int, int], int], ...],
@@ -84,13 +84,13 @@ def copy(source: Path, target: Path, options: dict[str, str]) -> None:
                 container.mux(packet)
 
 
-def test_an_encrypted_film_is_refused_as_such(tmp_path: Path, render_video: Render) -> None:
+def test_an_encrypted_video_is_refused_as_encrypted(tmp_path: Path, render_video: Render) -> None:
     copy(render_video(frames=4), tmp_path / "secret.mp4", SECRET)
     with pytest.raises(SourceError, match=r"secret\.mp4 is encrypted"):
         VideoReader(tmp_path / "secret.mp4")
 
 
-def test_an_encrypted_sound_is_dropped_and_reported(tmp_path: Path, render_video: Render) -> None:
+def test_encrypted_sound_is_dropped_and_reported(tmp_path: Path, render_video: Render) -> None:
     copy(render_video(frames=4), tmp_path / "secret.mp4", SECRET)
     with open_video(tmp_path / "secret.mp4") as container:
         sound = container.streams.audio[0]
@@ -100,7 +100,7 @@ def test_an_encrypted_sound_is_dropped_and_reported(tmp_path: Path, render_video
     assert plan.dropped == ["audio stream 1 (it is encrypted)"]
 
 
-def test_a_duration_that_is_unknown_is_no_stated_end(tmp_path: Path, render_video: Render) -> None:
+def test_an_unknown_duration_is_no_stated_end(tmp_path: Path, render_video: Render) -> None:
     with av.open(str(render_video(frames=4))) as container:
         stream = container.streams.video[0]
         assert stated_end(stream)
@@ -110,7 +110,9 @@ def test_a_duration_that_is_unknown_is_no_stated_end(tmp_path: Path, render_vide
     assert stated_end(unknown) is None
 
 
-def test_a_slow_stream_of_matroska_does_not_end_early(render_video: Render) -> None:
+def test_a_matroska_stream_of_less_than_a_frame_per_five_seconds_is_complete(
+    render_video: Render,
+) -> None:
     path = render_video("slow.mkv", frames=4, rate=Fraction(1, 10), sound=False)
     with open_video(path) as container:
         stream = container.streams.video[0]

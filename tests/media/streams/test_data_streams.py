@@ -9,7 +9,7 @@ from helpers.video import Averager, render_frame
 from midframe.video.pipeline import interpolate_video
 
 
-def test_data_is_named_by_its_tag_and_what_it_holds(tmp_path: Path) -> None:
+def test_data_streams_are_described_by_tag_and_content(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "in.mov"), "w") as container:
         picture = container.add_stream("mpeg4", RATE)
         picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"

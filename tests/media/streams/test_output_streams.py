@@ -29,7 +29,7 @@ class Stream:
     time_base = Fraction(1, 1000)
 
 
-def test_times_of_decoding_rise_whatever_they_were() -> None:
+def test_decoding_times_increase_whatever_they_were() -> None:
     times = RisingTimes(equal=False)
     given = [(0, 0), (10, 10), (10, 10), (None, None), (5, 5), (None, 60), (2**63 - 1, 2**63 - 1)]
     mended = [times.fix(packet(*each), Stream()) for each in given]
@@ -44,13 +44,13 @@ def test_times_of_decoding_rise_whatever_they_were() -> None:
     ]
 
 
-def test_times_rise_in_the_coarser_time_base_of_the_result() -> None:
+def test_times_increase_in_the_coarser_time_base_of_the_result() -> None:
     times, fine = RisingTimes(equal=False), Fraction(1, 90000)
     mended = [times.fix(packet(each, each, 1, fine), Stream()) for each in (0, 1, 2)]
     assert [each.dts for each in mended] == [0, 1, 2]
 
 
-def test_a_single_wild_time_is_found_by_the_packet_after_it() -> None:
+def test_a_single_wrong_time_is_detected_by_the_next_packet() -> None:
     losses = Losses("audio stream 1")
     place = TimeOutlierFilter(losses)
     given = [0, 10, 36_000_000, 30, 40, 5000, 5010]
@@ -73,7 +73,7 @@ def test_losses_near_each_other_are_reported_as_one() -> None:
     ]
 
 
-def test_a_damaged_packet_is_dropped_where_sound_is_copied_and_its_time_reported(
+def test_a_damaged_packet_of_copied_sound_is_dropped_and_its_time_reported(
     tmp_path: Path,
 ) -> None:
     source, losses = render_tone(tmp_path / "in.mkv", "mp2", chunk=1152), Losses("audio stream 1")
@@ -89,7 +89,7 @@ def test_a_damaged_packet_is_dropped_where_sound_is_copied_and_its_time_reported
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["aac", "libmp3lame"])
-def test_priming_that_delays_a_whole_matroska_file_is_no_problem_at_high_rates(
+def test_priming_in_matroska_is_no_timing_problem_at_high_frame_rates(
     tmp_path: Path, encoder: str
 ) -> None:
     source = render_tone(tmp_path / "in.mp4", encoder)

@@ -20,7 +20,7 @@ from midframe.media.streams.sound_format import (
 from midframe.video.pipeline import interpolate_video
 
 
-def test_sound_that_changes_its_channels_in_the_middle_is_converted_on(tmp_path: Path) -> None:
+def test_conversion_continues_when_the_channels_change(tmp_path: Path) -> None:
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
         picture = container.add_stream("mpeg4", 25)
@@ -81,7 +81,7 @@ def test_lost_and_undecodable_packets_become_silence_and_are_reported(tmp_path: 
 
 
 @pytest.mark.parametrize("slow", [1, 2])
-def test_gaps_between_packets_are_kept_where_sound_is_converted(tmp_path: Path, slow: int) -> None:
+def test_converted_sound_keeps_gaps_between_packets(tmp_path: Path, slow: int) -> None:
     source = render_tone(tmp_path / "in.mkv", tone_at=0, skip=(10, 20))  # from 0.213 s to 0.427 s
     target = tmp_path / "out.mp4"
     report = interpolate_video(source, target, model=Averager(), slow=slow)
@@ -96,7 +96,7 @@ def test_gaps_between_packets_are_kept_where_sound_is_converted(tmp_path: Path, 
 
 @pytest.mark.parametrize("begin", [0.2, 0.0])
 @pytest.mark.parametrize("suffix", ["mp4", "webm"])
-def test_converted_sound_begins_and_is_heard_when_it_was(
+def test_converted_sound_keeps_its_start_and_sync(
     tmp_path: Path, begin: float, suffix: str
 ) -> None:
     source, target = render_tone(tmp_path / "in.mkv", begin=begin), tmp_path / f"out.{suffix}"
@@ -111,7 +111,7 @@ def test_converted_sound_begins_and_is_heard_when_it_was(
     ("target", "options"),
     [("out.mkv", {}), ("out.webm", {"codec": "vp9"}), ("part.mp4", {"start": 0.12, "end": 0.7})],
 )
-def test_two_sounds_that_begin_at_other_times_than_the_picture_keep_them(
+def test_two_audio_streams_keep_their_offsets_from_the_video(
     tmp_path: Path, target: str, options: dict[str, Any]
 ) -> None:
     """The picture begins 0.2 s after the first sound, which is heard from 0.6 s on, as the second
@@ -147,7 +147,7 @@ def test_two_sounds_that_begin_at_other_times_than_the_picture_keep_them(
 
 
 @pytest.mark.parametrize("chunk", [1024, 24000])
-def test_converted_sound_of_a_part_is_cut_between_samples(tmp_path: Path, chunk: int) -> None:
+def test_converted_sound_of_a_time_range_is_cut_to_the_sample(tmp_path: Path, chunk: int) -> None:
     source, target = (
         render_tone(tmp_path / "in.mkv", tone_at=0.7, chunk=chunk),
         tmp_path / "out.mp4",
@@ -160,7 +160,7 @@ def test_converted_sound_of_a_part_is_cut_between_samples(tmp_path: Path, chunk:
     assert abs(len(samples) / RATE + float(begin) - 0.6) < 0.03
 
 
-def test_float_sound_with_values_that_are_no_numbers_is_encoded(tmp_path: Path) -> None:
+def test_float_sound_with_nan_is_encoded(tmp_path: Path) -> None:
     source = tmp_path / "in.mkv"
     render_tone(source, "pcm_f32le", tone_at=0.1)
     data = bytearray(source.read_bytes())
@@ -181,7 +181,7 @@ def test_pcm_becomes_aac_in_mp4_and_is_copied_into_quicktime(tmp_path: Path) -> 
     assert report.converted == ("audio stream 1 (pcm_s16le sound becomes aac)",)
 
 
-def test_a_sound_whose_header_says_nothing_is_understood_by_its_packets(tmp_path: Path) -> None:
+def test_sound_with_an_empty_header_is_identified_by_its_packets(tmp_path: Path) -> None:
     source = render_tone(tmp_path / "in.mkv", "ac3")
     losses = Losses("audio stream 1")
     with av.open(str(source)) as container, av.open(str(tmp_path / "out.mkv"), "w") as result:

@@ -26,7 +26,7 @@ CONTAINERS = ("mp4", "mkv", "mov", "webm")
 @pytest.mark.parametrize(
     "sound", [("in.avi", "pcm_s16le"), ("in.wav.mkv", "pcm_s16le"), ("in.avi", "pcm_mulaw")]
 )
-def test_sound_without_a_stated_layout_gets_into_every_container(
+def test_sound_without_a_channel_layout_is_stored_in_every_container(
     tmp_path: Path, suffix: str, sound: tuple[str, str]
 ) -> None:
     source, target = render_tone(tmp_path / sound[0], sound[1]), tmp_path / f"out.{suffix}"
@@ -39,7 +39,7 @@ def test_sound_without_a_stated_layout_gets_into_every_container(
 
 
 @pytest.mark.slow
-def test_no_number_of_channels_no_layout_and_no_rate_ends_the_interpreter(tmp_path: Path) -> None:
+def test_no_channel_count_layout_or_sample_rate_crashes_the_process(tmp_path: Path) -> None:
     """PyAV reads past the planes of planar frames of 8 channels; this runs apart, as a crash would
     end the tests."""
     script = """
@@ -81,7 +81,7 @@ for number, layout in enumerate(layouts):
 
 
 @pytest.mark.slow
-def test_sound_of_a_channel_order_of_its_own_keeps_its_channels(tmp_path: Path) -> None:
+def test_sound_with_a_custom_channel_order_keeps_its_channels(tmp_path: Path) -> None:
     """PyAV frees such layouts twice; this runs apart, as a crash would end the tests."""
     source = render_sound(tmp_path / "in.mov", "pcm_s16le", "3.0", seconds=Fraction(1, 5))
     data = source.read_bytes()
@@ -125,7 +125,7 @@ for target, options in (("out.mkv", {}), ("out.mov", {}), ("slow.mp4", {"slow": 
         ("mp4", "3 channels (FC+FL+FR)", 3, "aac", "3.0"),
     ],
 )
-def test_sound_gets_the_encoder_and_the_layout_that_keep_the_most(
+def test_the_encoder_and_layout_that_keep_most_channels_are_chosen(
     container: str, layout: str, channels: int, encoder: str, chosen: str
 ) -> None:
     found = choose_sound_encoding(container, SoundFormat(RATE, "s16", layout, channels))
@@ -149,13 +149,13 @@ def test_a_smaller_number_of_channels_is_reported() -> None:
         ("webm", 44100, 48000),
     ],
 )
-def test_sound_gets_the_lowest_rate_of_the_encoder_that_keeps_all(
+def test_the_lowest_sufficient_sample_rate_of_the_encoder_is_chosen(
     container: str, rate: int, chosen: int
 ) -> None:
     assert choose_sound_encoding(container, SoundFormat(rate, "s16", "stereo", 2)).rate == chosen
 
 
-def test_ambisonic_sound_becomes_stereo_of_two_cardioids() -> None:
+def test_ambisonic_sound_becomes_stereo_from_two_cardioids() -> None:
     sound = SoundFormat(RATE, "s16", "ambisonic 1", 4)
     assert (
         pan_arguments(sound, choose_sound_encoding("mp4", sound))

@@ -15,7 +15,7 @@ def tags(path: Path) -> list[StreamTags]:
         return [tags_of(stream) for stream in container.streams if stream.type in TAGGED]
 
 
-def test_languages_and_titles_come_through_every_container(tmp_path: Path) -> None:
+def test_every_container_keeps_languages_and_titles(tmp_path: Path) -> None:
     source, titled = render_rich(tmp_path / "in.mkv", languages=("en", "zh-Hans")), []
     with av.open(str(source)) as given, av.open(str(tmp_path / "titled.mkv"), "w") as container:
         kept = [
@@ -44,7 +44,7 @@ def test_languages_and_titles_come_through_every_container(tmp_path: Path) -> No
         assert found[1].marks == ("visual_impaired",)
 
 
-def test_tags_that_a_container_cannot_hold_are_reported(tmp_path: Path) -> None:
+def test_unsupported_tags_are_reported(tmp_path: Path) -> None:
     source = render_rich(tmp_path / "in.mkv", sound="mp3")
     report = interpolate_video(source, tmp_path / "out.avi", model=Averager())
     assert (

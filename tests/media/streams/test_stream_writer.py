@@ -13,7 +13,7 @@ from midframe.media.writing import writer
 from midframe.video.pipeline import interpolate_video
 
 
-def test_a_stream_that_fails_at_the_very_end_does_not_end_the_work(
+def test_a_stream_that_fails_in_the_trailer_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file is written again without it."""
@@ -35,9 +35,7 @@ def test_a_stream_that_fails_at_the_very_end_does_not_end_the_work(
 
 
 @pytest.mark.parametrize("name", ["out.mkv", "out.webm"])
-def test_damaged_sound_is_refused_where_the_source_is_read_strictly(
-    tmp_path: Path, name: str
-) -> None:
+def test_damaged_sound_is_refused_in_strict_mode(tmp_path: Path, name: str) -> None:
     source, target = render_tone(tmp_path / "in.mkv", "flac"), tmp_path / name
     data = bytearray(source.read_bytes())
     with av.open(str(source)) as container:

@@ -32,7 +32,7 @@ SPOKEN = [(Fraction(begin, 1000), Fraction(end, 1000), line) for begin, end, lin
     ("in.mp4", "out.mp4", "mov_text"),
      ("in.mp4", "out.mkv", "subrip"), ("in.mkv", "out.mov", "mov_text")],
 )  # fmt: skip
-def test_every_track_of_sound_and_text_and_every_chapter_comes_along(
+def test_all_audio_and_subtitle_streams_and_chapters_are_kept(
     packets: Packets, tmp_path: Path, source: str, target: str, text: str
 ) -> None:
     before = render_rich(tmp_path / source, "subrip" if source.endswith("mkv") else "mov_text")
@@ -60,7 +60,7 @@ def test_every_track_of_sound_and_text_and_every_chapter_comes_along(
         assert described_sound or target.endswith("mov")  # QuickTime files have no place for that
 
 
-def test_fonts_and_covers_stay_in_matroska_and_are_named_elsewhere(tmp_path: Path) -> None:
+def test_fonts_and_covers_are_kept_in_matroska_and_reported_elsewhere(tmp_path: Path) -> None:
     source = render_rich(tmp_path / "in.mkv")
     kept = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
     assert (kept.dropped, kept.problems) == ((), ())
@@ -98,7 +98,7 @@ def loudest_frequency(path: Path) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slow", [2, 2.5, 4])
-def test_slow_motion_stretches_all_and_keeps_the_pitch(
+def test_slow_motion_stretches_all_streams_and_keeps_the_pitch(
     packets: Packets, tmp_path: Path, slow: float
 ) -> None:
     source, target = render_rich(tmp_path / "in.mkv", frames=48), tmp_path / "out.mkv"
@@ -120,16 +120,14 @@ def test_slow_motion_stretches_all_and_keeps_the_pitch(
     ]
 
 
-def test_sound_is_left_out_when_that_is_asked_for(tmp_path: Path) -> None:
+def test_mute_drops_sound(tmp_path: Path) -> None:
     source = render_rich(tmp_path / "in.mkv")
     report = interpolate_video(source, tmp_path / "out.mkv", model=Averager(), mute=True, slow=3)
     assert "audio" not in {kind for kind, _, _ in describe_streams(tmp_path / "out.mkv")}
     assert not report.dropped
 
 
-def test_sound_that_the_container_cannot_hold_is_converted_and_told(
-    packets: Packets, tmp_path: Path
-) -> None:
+def test_unsupported_sound_is_converted_and_reported(packets: Packets, tmp_path: Path) -> None:
     source, target = render_rich(tmp_path / "in.mkv"), tmp_path / "out.webm"
     report = interpolate_video(source, target, model=Averager(), codec="vp9")
     assert [each[:2] for each in describe_streams(target) if each[0] != "video"] == [
@@ -145,7 +143,7 @@ def test_sound_that_the_container_cannot_hold_is_converted_and_told(
     assert abs(loudest_frequency(target) - loudest_frequency(source)) < 5
 
 
-def test_titles_in_an_old_code_page_and_odd_chapters_come_along(tmp_path: Path) -> None:
+def test_titles_in_an_old_code_page_and_odd_chapters_are_kept(tmp_path: Path) -> None:
     source = render_texts(tmp_path / "in.mkv", "subrip", [(100, 300, b"One")])
     with av.open(str(source)) as container, av.open(str(tmp_path / "old.avi"), "w") as copy:
         stream = copy.add_stream_from_template(container.streams.video[0])

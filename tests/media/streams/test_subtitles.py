@@ -11,7 +11,7 @@ from midframe.media.streams.output_streams import CopiedStream, Losses, end_of_c
 from midframe.video.pipeline import interpolate_video
 
 
-def test_texts_without_an_end_are_shown_until_the_next_one(tmp_path: Path) -> None:
+def test_subtitles_without_an_end_are_shown_until_the_next_one(tmp_path: Path) -> None:
     source = render_texts(
         tmp_path / "in.mkv", "subrip", [(100, 0, b"One"), (600, 300, b"Two"), (1000, 0, b"Three")]
     )
@@ -23,7 +23,7 @@ def test_texts_without_an_end_are_shown_until_the_next_one(tmp_path: Path) -> No
     assert shown == [(0.1, 0.6, "One"), (0.6, 0.9, "Two"), (1.0, 5.0, "Three")]
 
 
-def test_a_text_ends_with_the_part_that_is_shown(tmp_path: Path) -> None:
+def test_a_subtitle_ends_with_the_time_range(tmp_path: Path) -> None:
     source = render_texts(tmp_path / "in.mkv", "subrip", [(100, 700, b"One"), (900, 900, b"Two")])
     interpolate_video(source, tmp_path / "out.mkv", model=Averager(), start=0.5, end=1.5)
     shown = [
@@ -33,7 +33,7 @@ def test_a_text_ends_with_the_part_that_is_shown(tmp_path: Path) -> None:
     assert shown == [(0.0, 0.3, "One"), (0.4, 1.0, "Two")]
 
 
-def test_texts_that_cannot_be_decoded_are_dropped_and_reported(tmp_path: Path) -> None:
+def test_undecodable_subtitles_are_dropped_and_reported(tmp_path: Path) -> None:
     source = render_texts(
         tmp_path / "in.mp4", "mov_text", [(100, 300, b"\0\3One"), (500, 300, b"\0\xffX")]
     )
@@ -42,7 +42,7 @@ def test_texts_that_cannot_be_decoded_are_dropped_and_reported(tmp_path: Path) -
     assert report.streams == {"subtitle": 1}
 
 
-def test_captions_in_a_stream_of_their_own_become_text_at_their_times(tmp_path: Path) -> None:
+def test_a_caption_stream_becomes_subtitles_at_its_times(tmp_path: Path) -> None:
     def pairs(*codes: int) -> bytes:
         return b"".join(b"\xfc" + code.to_bytes(2, "big") for code in codes)
 
@@ -68,7 +68,7 @@ PGS = bytes.fromhex("16000b0030002010000080000000800000")
 """A composition that shows nothing, and its end."""
 
 
-def test_pictures_of_text_are_copied_into_matroska_and_reported_elsewhere(tmp_path: Path) -> None:
+def test_bitmap_subtitles_are_copied_to_matroska_and_reported_elsewhere(tmp_path: Path) -> None:
     source = render_texts(tmp_path / "in.mkv", "hdmv_pgs_subtitle", [(100, 0, PGS), (600, 0, PGS)])
     kept = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
     assert (kept.dropped, kept.streams, kept.problems) == ((), {"subtitle": 1}, ())
@@ -79,7 +79,7 @@ def test_pictures_of_text_are_copied_into_matroska_and_reported_elsewhere(tmp_pa
         )
 
 
-def test_what_follows_the_end_of_a_picture_of_text_is_not_written(tmp_path: Path) -> None:
+def test_data_after_the_end_of_a_bitmap_subtitle_is_not_written(tmp_path: Path) -> None:
     """FFmpeg would write it into the first stream, which is the picture."""
     assert end_of_composition(PGS) == end_of_composition(PGS + b"\0\x80\0\0") == len(PGS)
     assert end_of_composition(PGS[:-3]) == len(PGS) - 3
@@ -97,7 +97,7 @@ def test_what_follows_the_end_of_a_picture_of_text_is_not_written(tmp_path: Path
     ]
 
 
-def test_overlapping_texts_keep_their_times_where_one_is_shown_at_a_time(tmp_path: Path) -> None:
+def test_overlapping_subtitles_keep_their_times_in_formats_without_overlap(tmp_path: Path) -> None:
     events = [(100, 700, b"Talk"), (300, 300, b"Sign"), (300, 100, b"Map"), (900, 100, b"More")]
     source = render_texts(tmp_path / "in.mkv", "subrip", events)
     for suffix in ("mp4", "mov"):

@@ -31,7 +31,7 @@ NTSC = Fraction(30000, 1001)
         ("01:00:00:10", Fraction(24000, 1001), Fraction(60000, 1001), "0", "01:00:00:25"),
     ],
 )
-def test_a_time_code_counts_on_at_the_rate_of_the_result(
+def test_a_time_code_continues_at_the_rate_of_the_result(
     label: str, source: Fraction, result: Fraction, start: str, wanted: str
 ) -> None:
     assert scale_time_code(label, Fraction(source), Fraction(result), Fraction(start)) == wanted
@@ -46,7 +46,7 @@ def test_a_time_code_counts_on_at_the_rate_of_the_result(
         ("10:00:00:00", Fraction(25), Fraction(300)),
     ],
 )
-def test_a_time_code_that_cannot_count_on_is_refused(
+def test_a_time_code_that_cannot_continue_is_refused(
     label: str, source: Fraction, result: Fraction
 ) -> None:
     with pytest.raises(ValueError, match=r"time code|same speed"):
@@ -74,7 +74,7 @@ def render(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["mov", "mp4", "mkv"])
-def test_the_time_code_comes_along(tmp_path: Path, suffix: str) -> None:
+def test_the_time_code_is_kept(tmp_path: Path, suffix: str) -> None:
     source, target = render(tmp_path / "in.mov"), tmp_path / f"out.{suffix}"
     report = interpolate_video(source, target, model=Averager())
     assert report.dropped == ()
@@ -82,7 +82,7 @@ def test_the_time_code_comes_along(tmp_path: Path, suffix: str) -> None:
         assert stated_time_code(container.streams.video[0].metadata) == "10:00:00:24"
 
 
-def test_a_time_code_that_no_longer_counts_is_reported(tmp_path: Path) -> None:
+def test_a_time_code_that_is_no_longer_valid_is_reported(tmp_path: Path) -> None:
     report = interpolate_video(
         render(tmp_path / "in.mov"), tmp_path / "out.mov", model=Averager(), slow=2
     )

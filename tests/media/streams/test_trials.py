@@ -24,14 +24,14 @@ from midframe.media.streams.trials import plan_streams
 from midframe.video.pipeline import interpolate_video
 
 
-def test_a_sound_without_packets_is_dropped_and_reported_before_the_work(tmp_path: Path) -> None:
+def test_sound_without_packets_is_dropped_and_reported_before_the_work(tmp_path: Path) -> None:
     source = render_tone(tmp_path / "in.mkv", "eac3", skip=(0, 1000))
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     assert report.dropped == ("audio stream 1 (it holds no packets)",)
     assert not report.problems
 
 
-def test_the_trial_leaves_nothing_and_touches_no_result(tmp_path: Path) -> None:
+def test_the_trial_leaves_no_files_and_does_not_touch_the_result(tmp_path: Path) -> None:
     source, target = render_tone(tmp_path / "in.mkv", "ac3"), tmp_path / "out.mp4"
     target.write_bytes(b"kept")
     with av.open(str(source)) as container:
@@ -42,7 +42,7 @@ def test_the_trial_leaves_nothing_and_touches_no_result(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mp4"]
 
 
-def test_a_place_without_room_is_blamed_itself(
+def test_a_full_disk_is_reported_as_the_cause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = render_tone(tmp_path / "in.mkv", "ac3")
@@ -55,7 +55,7 @@ def test_a_place_without_room_is_blamed_itself(
         interpolate_video(source, tmp_path / "out.mp4", model=Averager())
 
 
-def test_a_clock_that_jumps_within_the_first_packets_is_no_hour_of_silence_in_the_trial(
+def test_a_clock_jump_in_the_first_packets_gives_no_silence_in_the_trial(
     tmp_path: Path,
 ) -> None:
     source = render_sound(tmp_path / "in.mkv", "pcm_s16le", "stereo")

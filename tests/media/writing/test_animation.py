@@ -18,7 +18,7 @@ Render = Callable[..., Path]
 
 @pytest.mark.parametrize("suffix", [".gif", ".apng"])
 @pytest.mark.parametrize(("loop", "plays"), [(0, 0), (None, 1), (3, None)])
-def test_animations_keep_their_length_and_how_often_they_play(
+def test_animations_keep_their_duration_and_loop_count(
     tmp_path: Path, suffix: str, loop: int | None, plays: int | None
 ) -> None:
     source, target = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
@@ -42,7 +42,7 @@ def test_animations_keep_their_length_and_how_often_they_play(
         assert abs(np.asarray(image.convert("RGB"), int) - render_frame(1)).mean() < 8
 
 
-def test_gifs_that_viewers_would_slow_down_are_refused(
+def test_gif_rates_that_viewers_do_not_support_are_refused(
     render_video: Render, tmp_path: Path
 ) -> None:
     source = render_video(frames=3, rate=Fraction(60), sound=True)
@@ -51,7 +51,7 @@ def test_gifs_that_viewers_would_slow_down_are_refused(
     assert report.dropped == ("audio stream 1 (out.gif holds images only)",)
 
 
-def test_a_gif_of_midframe_is_read_with_as_many_frames_as_it_has(
+def test_a_gif_of_midframe_is_read_with_all_its_frames(
     render_video: Render, tmp_path: Path
 ) -> None:
     source = render_video(frames=4, rate=Fraction(10), sound=False)
@@ -64,7 +64,7 @@ def test_a_gif_of_midframe_is_read_with_as_many_frames_as_it_has(
         assert image.info["comment"].startswith(b"midframe ")
 
 
-def test_a_comment_after_the_last_image_of_a_gif_is_no_frame(tmp_path: Path) -> None:
+def test_a_comment_after_the_last_image_of_a_gif_adds_no_frame(tmp_path: Path) -> None:
     source, target = tmp_path / "in.gif", tmp_path / "out.gif"
     frames = [Image.fromarray(render_frame(n)) for n in range(3)]
     frames[0].save(source, save_all=True, append_images=frames[1:], duration=100)
@@ -74,7 +74,7 @@ def test_a_comment_after_the_last_image_of_a_gif_is_no_frame(tmp_path: Path) -> 
     assert (report.frames_in, report.frames_out, report.problems) == (3, 6, ())
 
 
-def test_sixteen_bits_with_alpha_are_written_in_eight_which_ffmpeg_decodes(tmp_path: Path) -> None:
+def test_16_bit_apng_with_alpha_is_written_with_8_bits(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number in range(4):
         image = np.zeros((48, 64, 4), np.uint16)

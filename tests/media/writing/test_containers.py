@@ -22,7 +22,7 @@ Render = Callable[..., Path]
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_every_container_holds_picture_and_sound_in_step(
+def test_video_and_sound_are_in_sync_in_every_container(
     render_video: Render, tmp_path: Path, suffix: str
 ) -> None:
     source, target = render_video(frames=24, rate=Fraction(24)), tmp_path / f"out{suffix}"
@@ -41,7 +41,7 @@ def test_every_container_holds_picture_and_sound_in_step(
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".ts"])
-def test_packets_of_sound_that_stand_over_the_picture_are_no_problem(
+def test_sound_packets_that_outlast_the_video_are_no_problem(
     render_video: Render, tmp_path: Path, suffix: str
 ) -> None:
     """MP4 cuts off what the encoder adds before and after the sound; at 120 frames a second that is
@@ -102,7 +102,7 @@ def test_the_codec_follows_the_container(render_video: Render, tmp_path: Path) -
         ("frames/%03d.png", {"preset": "slow"}, "does not use --codec, --preset"),
     ],
 )
-def test_what_a_container_cannot_hold_is_refused_before_the_work(
+def test_unsupported_options_of_a_container_are_refused_before_the_work(
     render_video: Render, tmp_path: Path, name: str, options: dict[str, Any], complaint: str
 ) -> None:
     source = render_video(frames=3)
@@ -111,13 +111,15 @@ def test_what_a_container_cannot_hold_is_refused_before_the_work(
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_a_comparison_has_no_equal_steps_for_avi(render_video: Render, tmp_path: Path) -> None:
+def test_a_comparison_of_unequal_steps_is_refused_for_avi(
+    render_video: Render, tmp_path: Path
+) -> None:
     with pytest.raises(VideoError, match="need a constant frame rate"):
         compare_video(render_video(frames=3), tmp_path / "out.avi", model=Averager())
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".avi"])
-def test_pictures_are_rotated_where_a_container_states_no_rotation(
+def test_frames_are_rotated_if_the_container_has_no_display_matrix(
     render_video: Render, tmp_path: Path, suffix: str
 ) -> None:
     source, target = render_video(frames=3, rotation=90), tmp_path / f"out{suffix}"
@@ -125,9 +127,7 @@ def test_pictures_are_rotated_where_a_container_states_no_rotation(
     assert (frames_of(target)[0].width, frames_of(target)[0].height) == (64, 96)
 
 
-def test_texts_that_a_container_cannot_hold_are_reported(
-    render_video: Render, tmp_path: Path
-) -> None:
+def test_unsupported_subtitles_are_reported(render_video: Render, tmp_path: Path) -> None:
     plain, source = render_video(frames=12), tmp_path / "text.mkv"
     with av.open(str(plain)) as read, av.open(str(source), "w") as container:
         container.set_chapters(
@@ -168,7 +168,9 @@ def test_texts_that_a_container_cannot_hold_are_reported(
     )
 
 
-def test_sound_that_avi_cannot_time_is_converted(render_video: Render, tmp_path: Path) -> None:
+def test_sound_without_exact_times_in_avi_is_converted(
+    render_video: Render, tmp_path: Path
+) -> None:
     plain, source, target = (
         render_video(frames=24, rate=Fraction(24)),
         tmp_path / "opus.webm",
@@ -180,7 +182,7 @@ def test_sound_that_avi_cannot_time_is_converted(render_video: Render, tmp_path:
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_every_container_takes_sound_that_is_slowed(
+def test_slowed_sound_is_stored_in_every_container(
     render_video: Render, tmp_path: Path, suffix: str
 ) -> None:
     source, target = render_video(frames=12, rate=Fraction(24)), tmp_path / f"out{suffix}"

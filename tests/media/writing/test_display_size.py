@@ -29,7 +29,7 @@ def film(path: Path, frames: int = 50) -> Path:
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm"])
 @pytest.mark.parametrize("aspect", [Fraction(64, 45), Fraction(1, 2), Fraction(400)])
-def test_the_size_is_stated_and_all_else_stays(
+def test_the_display_size_is_written_and_all_else_is_kept(
     tmp_path: Path, suffix: str, aspect: Fraction
 ) -> None:
     path = film(tmp_path / f"in{suffix}")
@@ -46,7 +46,7 @@ def test_the_size_is_stated_and_all_else_stays(
         assert 0.5 < next(container.decode(video=0)).time <= 1
 
 
-def test_checksums_fit(tmp_path: Path) -> None:
+def test_checksums_are_updated(tmp_path: Path) -> None:
     path = film(tmp_path / "in.mkv")
     set_display_size(path, 96, 64, Fraction(2))
     data = path.read_bytes()
@@ -59,7 +59,7 @@ def test_checksums_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("mkvinfo"), reason="mkvinfo is the independent reader")
-def test_another_reader_finds_the_size(tmp_path: Path) -> None:
+def test_another_reader_finds_the_display_size(tmp_path: Path) -> None:
     path = film(tmp_path / "in.mkv")
     set_display_size(path, 96, 64, Fraction(4, 3))
     told = subprocess.run(["mkvinfo", str(path)], capture_output=True, text=True, check=True).stdout
@@ -68,7 +68,7 @@ def test_another_reader_finds_the_size(tmp_path: Path) -> None:
     assert "Display unit" not in told
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "in.mkv"
     path.write_bytes(b"no Matroska file at all")
     with pytest.raises(ValueError, match="no segment"):

@@ -34,7 +34,7 @@ Render = Callable[..., Path]
 
 
 @pytest.mark.parametrize("codec", ENCODERS)
-def test_every_codec_of_the_list_encodes(render_video: Render, tmp_path: Path, codec: str) -> None:
+def test_every_listed_codec_encodes(render_video: Render, tmp_path: Path, codec: str) -> None:
     target = tmp_path / "out.mkv"
     report = interpolate_video(
         render_video(frames=3, sound=False), target, model=Averager(), codec=codec
@@ -56,26 +56,26 @@ def test_a_preset_and_options_reach_the_encoder(render_video: Render, tmp_path: 
     assert sizes[2] > sizes[1]
 
 
-def test_prores_takes_ten_bits_of_any_source(render_video: Render, tmp_path: Path) -> None:
+def test_prores_has_10_bits_for_any_source(render_video: Render, tmp_path: Path) -> None:
     interpolate_video(
         render_video(frames=3), tmp_path / "out.mov", model=Averager(), codec="prores"
     )
     assert frames_of(tmp_path / "out.mov")[0].format.name == "yuv422p10le"
 
 
-def test_quality_has_the_name_that_the_encoder_knows() -> None:
+def test_crf_and_preset_get_the_option_names_of_the_encoder() -> None:
     assert quality_options("libx264", 20, "fast") == {"crf": "20", "preset": "fast"}
     assert quality_options("hevc_nvenc", 24) == {"cq": "24"}
     assert quality_options("ffv1", 20) == {}
 
 
-def test_a_picture_that_an_encoder_cannot_take_is_refused() -> None:
+def test_a_frame_that_an_encoder_does_not_support_is_refused() -> None:
     picture = av.VideoFrame(95, 63, "yuv420p")
     with pytest.raises(VideoError, match="libsvtav1 cannot encode 95x63"):
         choose_pixel_format(find_encoder("av1"), picture, Colour(5, False, False))
 
 
-def test_the_doctor_tells_of_devices_kernels_and_encoders() -> None:
+def test_doctor_lists_devices_kernels_and_encoders() -> None:
     facts = describe(examine())
     assert "cpu" in facts["devices"]
     assert facts["CPU kernels"] == "Halide"
@@ -111,7 +111,7 @@ def test_the_doctor_tells_of_devices_kernels_and_encoders() -> None:
         ),
     ],
 )
-def test_what_an_encoder_does_not_accept_is_refused_before_the_work(
+def test_options_that_an_encoder_does_not_accept_are_refused_before_the_work(
     render_video: Render, tmp_path: Path, options: dict[str, Any], complaint: str
 ) -> None:
     source = render_video(frames=3, sound=False)
@@ -121,7 +121,7 @@ def test_what_an_encoder_does_not_accept_is_refused_before_the_work(
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_a_quality_that_an_encoder_does_not_have_is_reported(
+def test_crf_is_ignored_with_a_warning_by_codecs_without_constant_quality(
     render_video: Render, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = render_video(frames=3, sound=False)
@@ -158,7 +158,7 @@ def test_encoders_print_nothing(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other priorities")
 @pytest.mark.parametrize("codec", ENCODERS)
-def test_no_thread_of_an_encoder_is_real_time(codec: str) -> None:
+def test_no_encoder_thread_has_real_time_priority(codec: str) -> None:
     """SVT-AV1 makes all its threads so as root, and where the limit on RTPRIO permits it."""
     picture = av.VideoFrame(64, 64, "yuv420p")
     encoding = choose_encoding(
@@ -175,7 +175,7 @@ def test_no_thread_of_an_encoder_is_real_time(codec: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
-def test_rights_come_back_after_an_encoder_is_open() -> None:
+def test_capabilities_are_restored_after_an_encoder_is_opened() -> None:
     import resource
 
     def rights() -> tuple[str, tuple[int, int]]:
@@ -204,7 +204,7 @@ class StuckEncoder:
 
 
 @pytest.mark.slow
-def test_an_encoder_that_is_stuck_ends_the_work_and_keeps_what_is_finished(
+def test_a_stalled_encoder_ends_the_work_and_keeps_finished_segments(
     render_video: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target, released = render_video(frames=150, sound=False), tmp_path / "out.mp4", Event()
@@ -226,11 +226,13 @@ def test_an_encoder_that_is_stuck_ends_the_work_and_keeps_what_is_finished(
     assert interpolate_video(source, target, model=Averager(), resume=True).problems == ()
 
 
-def test_larger_frames_may_take_longer() -> None:
+def test_the_timeout_of_an_encoder_grows_with_the_frame_size() -> None:
     assert 300 < stall_seconds(1280, 720) < stall_seconds(3840, 2160) / 4
 
 
-def test_a_process_that_stood_still_has_not_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_during_which_the_process_was_suspended_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = [0.0]
     monkeypatch.setattr("midframe.video.watchdog.monotonic", lambda: now[0])
     watchdog = Watchdog(2.5, "stuck")
@@ -290,7 +292,7 @@ def test_hevc_of_a_source_with_alpha_is_opaque(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["h264", "ffv1"])
-def test_an_encoder_keeps_the_number_of_threads_that_it_chose(codec: str) -> None:
+def test_an_encoder_keeps_its_number_of_threads(codec: str) -> None:
     picture = av.VideoFrame(96, 64, "yuv420p")
     encoding = choose_encoding(
         picture,
@@ -306,7 +308,7 @@ def test_an_encoder_keeps_the_number_of_threads_that_it_chose(codec: str) -> Non
     assert with_fixed_threads(replace(encoding, threads=5)).threads == 5
 
 
-def test_hevc_of_every_maker_has_the_tag_that_apple_plays() -> None:
+def test_hevc_of_every_encoder_has_the_tag_hvc1() -> None:
     encoders = {
         name for name in ("hevc_nvenc", "hevc_qsv", "libx265") if name in av.codecs_available
     }
@@ -323,7 +325,7 @@ def test_hevc_of_every_maker_has_the_tag_that_apple_plays() -> None:
         ("yuv420p10le", (64, 96), "H.264 of 10 bits"),
     ],
 )
-def test_h264_that_few_devices_play_is_reported(
+def test_h264_profiles_that_few_devices_play_are_reported(
     render_video: Callable[..., Path],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,

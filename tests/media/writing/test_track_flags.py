@@ -11,7 +11,9 @@ from midframe.video.pipeline import interpolate_video
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 @pytest.mark.parametrize("default", [None, 0, 1])
-def test_subtitles_that_are_off_stay_off(tmp_path: Path, suffix: str, default: int | None) -> None:
+def test_disabled_subtitles_remain_disabled(
+    tmp_path: Path, suffix: str, default: int | None
+) -> None:
     source, target = render_rich(tmp_path / "in.mkv"), tmp_path / f"out{suffix}"
     with av.open(str(source)) as given, av.open(str(tmp_path / "given.mkv"), "w") as container:
         kept = [*given.streams.video[:1], *given.streams.subtitles]

@@ -11,7 +11,7 @@ from midframe.media.writing.writer import VideoWriter
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_header_on_a_full_disk_is_no_fault_of_the_codec_or_of_a_stream(number: int) -> None:
+def test_a_header_error_on_a_full_disk_is_not_attributed_to_codec_or_streams(number: int) -> None:
     writer = VideoWriter.__new__(VideoWriter)
     writer.path = Path("out.mp4")
     text = str(writer._header_error(av.FFmpegError(number, os.strerror(number))))
