@@ -1,4 +1,4 @@
-"""Everything the tests look at is rendered here: frames, videos with sound, small networks."""
+"""Fixtures that render all inputs of the tests: frames, videos with sound, small networks."""
 
 import os
 from collections.abc import Callable
@@ -40,7 +40,7 @@ ONE_THREAD = ("models", "ops", "training")
 """Folders of tests of networks so small that a second thread is waited for longer than it works."""
 
 _rights = no_real_time_threads()
-# for good: films of these tests are rendered by SVT-AV1, too, which may starve a machine as root
+# for good: videos of these tests are rendered by SVT-AV1, too, which may starve a machine as root
 _rights.__enter__()
 
 SHARED = ("cluster", "web")

@@ -74,17 +74,17 @@ def omit_block(data: bytearray, rng: random.Random) -> bytes:
 
 def render_sources(folder: Path) -> list[Path]:
     """Render a video for each container, with sound if the container supports it."""
-    from helpers.films import FILMS, Film, render
+    from helpers.sample_videos import VIDEO_SPECS, VideoSpec, render
     from helpers.video import Averager
 
     paths = [
         render(source, folder)
-        for name, source in FILMS.items()
+        for name, source in VIDEO_SPECS.items()
         if name in ("plain", "matroska", "quicktime", "webm")
     ]
-    paths += [render(FILMS[name], folder) for name in ("avi", "transport stream")]
+    paths += [render(VIDEO_SPECS[name], folder) for name in ("avi", "transport stream")]
     interpolate_video(
-        render(Film("small.mkv", frames=6), folder), folder / "in.gif", model=Averager()
+        render(VideoSpec("small.mkv", frames=6), folder), folder / "in.gif", model=Averager()
     )
     return [*paths, folder / "in.gif"]
 

@@ -1,1 +1,1 @@
-"""What several tests share: rendered films, stand-ins for networks, readers of results."""
+"""Shared by several tests: rendered videos, stand-ins for networks, readers of results."""

@@ -1,4 +1,4 @@
-"""Small films of several scenes, whose cuts end segments."""
+"""Small videos of several scenes, whose cuts end segments."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,7 @@ def render_scenes(
     size: tuple[int, int] = (48, 64),
     sound: bool = True,
 ) -> Path:
-    """Render a film; with 32 frames a scene and twice the frame rate, each scene is a segment."""
+    """Render a video; with 32 frames per scene at twice the rate, each scene is a segment."""
     with av.open(str(path), "w") as container:
         picture = container.add_stream("libx264", rate, options={"crf": "10"})
         picture.width, picture.height, picture.pix_fmt = size[1], size[0], "yuv420p"

@@ -1,4 +1,4 @@
-"""The form of a small FlowSep, and frames for it."""
+"""The config of a small FlowSep, and frames for it."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""HEIC files (ISO/IEC 23008-12): one HEVC picture, or one of tiles as phones write them."""
+"""HEIC files (ISO/IEC 23008-12): one HEVC image, or one of tiles as phones write them."""
 
 import io
 import struct
@@ -19,7 +19,7 @@ def box(name: bytes, *parts: bytes, version: int | None = None, flags: int = 0) 
 
 
 def encode(image: Array) -> tuple[bytes, bytes]:
-    """The configuration (hvcC) and the sample of a picture."""
+    """Return the configuration (hvcC) and the sample of an image."""
     file = io.BytesIO()
     # with B-frames, x265 leaves the dts of a single frame uninitialised
     options = {"x265-params": "log-level=none", "crf": "4", "preset": "ultrafast", "bf": "0"}
@@ -40,7 +40,7 @@ def encode(image: Array) -> tuple[bytes, bytes]:
 
 
 def write_heic(path: Path, image: Array, *, rotation: int = 0, tile: int | None = None) -> Path:
-    """Write a picture whose height and width are multiples of the tile's, in rows of tiles.
+    """Write an image whose height and width are multiples of the tile's, in rows of tiles.
 
     Args:
         path: of the file.

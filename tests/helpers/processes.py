@@ -1,4 +1,4 @@
-"""Command lines in processes of their own that begin with everything imported."""
+"""Command lines in forked processes that have everything imported."""
 
 import multiprocessing
 import os

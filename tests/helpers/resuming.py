@@ -23,7 +23,7 @@ Render = Callable[..., Path]
 
 
 class Stopper(Averager):
-    """Fails at the frame that was chosen, counted over all that it makes."""
+    """Fails at a chosen frame, counted over all interpolated frames."""
 
     def __init__(self, at: int, error: BaseException) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Stopper(Averager):
 
 
 def same_pictures(one: Path, other: Path) -> bool:
-    """Whether two videos show the same at the same times, sample by sample."""
+    """Return whether two videos have the same samples at the same times."""
     pairs = list(zip(frames_of(one), frames_of(other), strict=True))
     return all(
         a.pts * a.time_base == b.pts * b.time_base

@@ -1,4 +1,4 @@
-"""Films with sound, and what is heard in them."""
+"""Videos with sound, and readers of their sound."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +21,7 @@ def codec_for(suffix: str) -> str:
 
 
 def sound_of(path: Path, number: int = 0) -> tuple[np.ndarray[Any, Any], Fraction]:
-    """The first channel of a sound, and when it begins after the first picture, in seconds."""
+    """Return the first channel of a sound, and its start after the first frame in seconds."""
     with av.open(str(path)) as container:
         picture = next(packet for packet in container.demux(video=0) if packet.pts is not None)
         start = picture.pts * picture.time_base
@@ -43,7 +43,7 @@ def sound_of(path: Path, number: int = 0) -> tuple[np.ndarray[Any, Any], Fractio
 
 
 def tone_begins(path: Path, number: int = 0) -> float:
-    """When something is heard, in seconds after the first picture."""
+    """Return when sound is audible, in seconds after the first frame."""
     samples, begin = sound_of(path, number)
     with av.open(str(path)) as container:
         rate = container.streams.audio[number].rate
@@ -54,8 +54,8 @@ def render_tone(
     path: Path, encoder: str = "pcm_s16le", layout: str = "stereo", tone_at: float = 0.5,
     begin: float = 0.0, seconds: float = 1.0, skip: tuple[int, int] = (0, 0), chunk: int = 1024,
 ) -> Path:  # fmt: skip
-    """A film of one second whose sound is silent until a tone begins; some packets of the sound can
-    be left out."""
+    """Render a video of one second whose sound is silent until a tone begins; some packets can be
+    omitted."""
     with av.open(str(path), "w") as container:
         picture = container.add_stream("mpeg4", 25)
         picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"

@@ -1,4 +1,4 @@
-"""Films with sound, text, chapters and attachments, and readers of these."""
+"""Videos with sound, subtitles, chapters and attachments, and readers of these."""
 
 from fractions import Fraction
 from io import BytesIO
@@ -25,8 +25,8 @@ def render_rich(
     sound: str = "aac",
     languages: tuple[str, str] = ("deu", "eng"),
 ) -> Path:
-    """A film with two tracks of sound, two of text, chapters, a title and, in Matroska, a font and
-    a cover."""
+    """Render a video with two audio and two subtitle streams, chapters, a title and, in Matroska, a
+    font and a cover."""
     with av.open(str(path), "w") as container:
         picture = container.add_stream("libx264", RATE)
         picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
@@ -82,7 +82,7 @@ def subtitle(stream: Any, begin: int, end: int, line: str) -> av.Packet:
 
 
 def texts_of(path: Path) -> list[tuple[Fraction, Fraction, str]]:
-    """From, to and words of the first track of text, in seconds after the first picture."""
+    """Return start, end and text of the first subtitle stream, in seconds after the first frame."""
     with av.open(str(path)) as container:
         stream = container.streams.subtitles[0]
         first = next(packet for packet in container.demux(video=0))
@@ -115,7 +115,7 @@ def chapters_of(path: Path) -> list[tuple[Fraction, Fraction, str]]:
 
 
 def describe_streams(path: Path) -> list[tuple[str, str, str | None]]:
-    """Kind, codec and language of every stream."""
+    """Return type, codec and language of every stream."""
     with av.open(str(path)) as container:
         return [
             (
@@ -129,7 +129,7 @@ def describe_streams(path: Path) -> list[tuple[str, str, str | None]]:
 
 
 def render_texts(path: Path, kind: str, events: list[tuple[int, int, bytes]]) -> Path:
-    """A film of two seconds with packets of text: begin, duration (0 for none) and data."""
+    """Render a video of two seconds with subtitle packets: start, duration (or 0) and data."""
     with av.open(str(path), "w") as container:
         picture = container.add_stream("mpeg4", RATE)
         picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"

@@ -23,13 +23,13 @@ from midframe.video.pipeline import interpolate_video
 Render = Callable[..., Path]
 Packets = Callable[[Path, str], list[tuple[Any, ...]]]
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-"""Real input, tested on when it is there."""
+"""Real input for tests, if it exists."""
 
 
 def render_frame(
     time: float, height: int = 64, width: int = 96, scene: int = 0
 ) -> np.ndarray[Any, Any]:
-    """A textured background that glides, and a disc that crosses it; `time` in frames."""
+    """A moving textured background and a disc that crosses it; `time` in frames."""
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     columns = columns - 2 * time
     waves = [
@@ -55,7 +55,7 @@ def sine(seconds: Fraction) -> list[av.AudioFrame]:
 
 
 class Averager(Interpolator):
-    """Stands for a network where the test is of the video around it."""
+    """A stand-in for a network, in tests of the code around it."""
 
     depth = 4
     model: Any = None

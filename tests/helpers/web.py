@@ -1,4 +1,4 @@
-"""A server of the page, in a process of its own: what Gradio warns of is no fault of midframe."""
+"""A server of the page in a separate process, so that Gradio's warnings do not fail tests."""
 
 import os
 import re
@@ -21,13 +21,13 @@ from midframe.models.checkpoint import build_model
 RUN = "import sys; from helpers.web import serve; serve(*sys.argv[1:])"
 STOP_SECONDS = 60.0
 LEAVE_SECONDS, SWEEP_SECONDS = 600.0, 0.1
-"""A reload may take as long as it needs; sessions that a test leaves end when it says so."""
+"""A reload may take any time; sessions that a test leaves end on request."""
 FREE_FRAMES = 3
-"""Pairs of frames that are interpolated although the brake is on."""
+"""Pairs of frames that are interpolated although the brake is set."""
 
 
 class Brake(Averager):
-    """Interpolates, but stands still after some frames while a file exists.
+    """Interpolates, but waits after some frames while a file exists.
 
     Args:
         path: of the file.
@@ -85,7 +85,7 @@ class Site:
     root: Path
     """Folder of all sessions."""
     brake: Path
-    """While this file exists, the work stands still."""
+    """While this file exists, the work waits."""
     closing: Path
     """While this file exists, sessions end at once when their pages are left."""
 

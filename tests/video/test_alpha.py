@@ -61,7 +61,7 @@ def test_alpha_is_interpolated_with_the_colours(tmp_path: Path, codec: str) -> N
 def test_alpha_that_a_codec_does_not_support_is_reported(tmp_path: Path) -> None:
     source = render_clear(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
-    assert report.dropped[0] == "alpha (yuv420p10le has none: prores, vp9 and ffv1 can keep it)"
+    assert report.dropped[0] == "alpha (yuv444p10le has none: prores, vp9 and ffv1 can keep it)"
 
 
 def test_colours_of_transparent_pixels_are_not_mixed_in(tiny_model: SepConv) -> None:
@@ -71,6 +71,6 @@ def test_colours_of_transparent_pixels_are_not_mixed_in(tiny_model: SepConv) -> 
     other = shown.copy()
     other[:, 48:, :3] = (0, 0, 255)
     tool = Interpolator(tiny_model, device="cpu", precision="float32")
-    made, again = (tool.interpolate(each, each) for each in (shown, other))
-    assert made.shape == (64, 96, 4)
-    assert np.array_equal(made, again)
+    interpolated, again = (tool.interpolate(each, each) for each in (shown, other))
+    assert interpolated.shape == (64, 96, 4)
+    assert np.array_equal(interpolated, again)

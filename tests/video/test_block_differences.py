@@ -35,5 +35,5 @@ def test_halide_equals_the_plain_form(
     channels: int, height: int, width: int, block: int, t: float
 ) -> None:
     frames = torch.rand(3, 1, channels, height, width)
-    made = halide.blend_error(*frames, t, block)
-    torch.testing.assert_close(made, reference.blend_error(*frames, t, block))
+    result = halide.blend_error(*frames, t, block)
+    torch.testing.assert_close(result, reference.blend_error(*frames, t, block))

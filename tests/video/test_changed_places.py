@@ -1,4 +1,4 @@
-"""The place of a result that other programs change during the work."""
+"""Other programs change the folder of a result during the work."""
 
 import shutil
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def test_images_that_appear_during_the_work_are_not_replaced(
 def test_a_deleted_folder_of_the_work_is_reported_as_such(
     render_video: Render, tmp_path: Path
 ) -> None:
-    """The error of deleting the rest hid it."""
+    """The error of deleting the other files hid it."""
     target = tmp_path / "out.mkv"
     delete = at_frame(1, lambda: shutil.rmtree(segments_folder(target)))
     with pytest.raises(VideoError, match="cannot be written"):

@@ -17,7 +17,7 @@ Render = Callable[..., Path]
 
 
 def halves(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The left and the right picture of a comparison of 64x96, without the labels."""
+    """Return the left and the right frame of a comparison of 64x96, without the labels."""
     sheet = frame.to_ndarray(format="rgb24").astype(int)
     return sheet[16:80, :96], sheet[16:80, 96 + GAP :]
 

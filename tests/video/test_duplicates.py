@@ -15,8 +15,8 @@ from midframe.video.pipeline import interpolate_video
 Render = Callable[..., Path]
 
 
-def film(shown: list[int], cuts: tuple[int, ...] = ()) -> list[Frame]:
-    """A frame a tick, of which each shows one of several moments."""
+def frames_showing(shown: list[int], cuts: tuple[int, ...] = ()) -> list[Frame]:
+    """Render a frame per tick; each shows one of several moments."""
     moments = {n: av.VideoFrame.from_ndarray(render_frame(n), format="rgb24") for n in set(shown)}
     return [Frame(moments[moment], tick, tick in cuts) for tick, moment in enumerate(shown)]
 
@@ -26,7 +26,7 @@ def times(frames: list[Frame]) -> list[Fraction | int]:
 
 
 def test_animation_on_twos_keeps_the_first_of_each_pair() -> None:
-    assert times(film([n // 2 for n in range(12)])) == [
+    assert times(frames_showing([n // 2 for n in range(12)])) == [
         0,
         2,
         4,
@@ -34,22 +34,22 @@ def test_animation_on_twos_keeps_the_first_of_each_pair() -> None:
         8,
         10,
         11,
-    ]  # the end of the film stays
+    ]  # the end of the video is kept
 
 
 def test_frames_with_motion_are_never_duplicates() -> None:
-    assert times(film(list(range(30)))) == list(range(30))
+    assert times(frames_showing(list(range(30)))) == list(range(30))
 
 
 def test_long_static_scenes_keep_all_their_frames() -> None:
     shown = [0, 1, 2, *[3] * (MAX_DUPLICATES + 2), 4, 5]
-    assert times(film(shown)) == list(range(len(shown)))
+    assert times(frames_showing(shown)) == list(range(len(shown)))
 
 
 @pytest.mark.parametrize(("rate", "slower"), [(30, 24), (60, 24), (60, 25), (30, 25)])
 def test_a_rate_conversion_by_repeated_frames_is_undone(rate: int, slower: int) -> None:
     shown = [n * slower // rate for n in range(4 * rate)]
-    found = times(film(shown))
+    found = times(frames_showing(shown))
     step = Fraction(rate, slower)
     steps = [after - before for before, after in pairwise(found)]
     assert all(abs(each - step) < 0.2 for each in steps[1:-14])
@@ -59,12 +59,12 @@ def test_a_rate_conversion_by_repeated_frames_is_undone(rate: int, slower: int) 
 def test_animation_on_ones_after_twos_keeps_its_times() -> None:
     shown = [n // 2 for n in range(24)] + list(range(12, 40))
     expected = [*range(0, 24, 2), *range(24, 52)]
-    assert times(film(shown)) == expected
+    assert times(frames_showing(shown)) == expected
 
 
 def test_restored_steps_do_not_cross_a_cut() -> None:
     shown = [n * 24 // 30 for n in range(60)]
-    found = times(film(shown, cuts=(31,)))
+    found = times(frames_showing(shown, cuts=(31,)))
     assert 31 in found
 
 

@@ -1,7 +1,7 @@
-"""Small films of every kind, through the whole way, and looked at by a reader of its own: ffprobe.
+"""Small videos of every format, from file to file, checked by an independent reader: ffprobe.
 
-Each film of `FILMS` is rendered with PyAV. `python -m pytest tests/video/test_matrix.py` runs all;
-where there is no ffprobe (Debian: `apt-get install ffmpeg`) it is left out.
+Each of `VIDEO_SPECS` is rendered with PyAV. `python -m pytest tests/video/test_matrix.py` runs all;
+they are skipped without ffprobe (Debian: `apt-get install ffmpeg`).
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.films import FILMS, Film, render
+from helpers.sample_videos import VIDEO_SPECS, VideoSpec, render
 from helpers.video import Averager
 
 from midframe.video.pipeline import interpolate_video
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(shutil.which("ffprobe") is None, reason="there i
 
 
 def probed(path: Path) -> dict[str, Any]:
-    """What ffprobe says of a file, every frame of its picture decoded."""
+    """Return the output of ffprobe for a file, with every video frame decoded."""
     command = [
         "ffprobe",
         "-v",
@@ -40,7 +40,7 @@ def probed(path: Path) -> dict[str, Any]:
 
 
 def picture_times(path: Path) -> list[Fraction]:
-    """When frames are shown, and when the last no longer is, as ffprobe sees it."""
+    """Return the times of frames and the end of the last one, by ffprobe."""
     entries = "packet=pts,duration,flags:stream=time_base"
     command = [
         "ffprobe",
@@ -71,12 +71,12 @@ KEPT = ("width", "height", "sample_aspect_ratio", "color_primaries", "color_tran
 
 
 def languages(sounds: list[dict[str, Any]]) -> list[str]:
-    """Of tracks; some containers say of an unknown one that it is, others nothing."""
+    """Return the languages of streams; some containers store an unknown one, others nothing."""
     return [each.get("tags", {}).get("language", "und") for each in sounds]
 
 
 def turned(stream: dict[str, Any]) -> list[dict[str, Any]]:
-    """How the picture is turned."""
+    """Return the rotation of the video."""
     return [
         each
         for each in stream.get("side_data_list", [])
@@ -84,13 +84,13 @@ def turned(stream: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("name", FILMS)
+@pytest.mark.parametrize("name", VIDEO_SPECS)
 def test_a_result_keeps_all_streams_times_and_properties_of_its_source(
     tmp_path: Path, name: str
 ) -> None:
-    film = FILMS[name]
-    source, target = render(film, tmp_path), tmp_path / film.target
-    report = interpolate_video(source, target, model=Averager(), codec=film.result, **film.wanted)
+    spec = VIDEO_SPECS[name]
+    source, target = render(spec, tmp_path), tmp_path / spec.target
+    report = interpolate_video(source, target, model=Averager(), codec=spec.result, **spec.wanted)
     assert (report.problems, report.dropped) == ((), ())
     before, after = probed(source), probed(target)
     old, new = of_kind(before, "video")[0], of_kind(after, "video")[0]
@@ -98,51 +98,49 @@ def test_a_result_keeps_all_streams_times_and_properties_of_its_source(
     assert (
         report.frames_in
         == int(old["nb_read_frames"])
-        == len(film.times or range(film.frames)) - film.hidden
+        == len(spec.times or range(spec.frames)) - spec.hidden
     )
-    assert report.frames_kept == report.frames_in or "fps" in film.wanted
+    assert report.frames_kept == report.frames_in or "fps" in spec.wanted
     for fact in KEPT:
         assert new.get(fact) == old.get(fact), fact
     assert turned(new) == turned(old)
-    assert bool(film.rotation) == bool(turned(new))
-    assert new["color_space"] == old.get(
-        "color_space", "bt470bg"
-    )  # as players take it where a film does not say
+    assert bool(spec.rotation) == bool(turned(new))
+    assert new["color_space"] == old.get("color_space", "bt470bg")  # the default of players
     assert new.get("color_range") in (old.get("color_range"), "tv", None)
-    if film.colour[3] == 2:
+    if spec.colour[3] == 2:
         assert new["color_range"] == "pc"
-    if film.result == film.encoder.removeprefix("lib").replace("x264", "h264").replace(
+    if spec.result == spec.encoder.removeprefix("lib").replace("x264", "h264").replace(
         "x265", "hevc"
     ):
-        assert new["pix_fmt"].replace("yuvj", "yuv") == film.pixel_format
-    check_times(film, source, target)
-    check_sound(film, before, after)
-    for key, value in film.metadata.items():
+        assert new["pix_fmt"].replace("yuvj", "yuv") == spec.pixel_format
+    check_times(spec, source, target)
+    check_sound(spec, before, after)
+    for key, value in spec.metadata.items():
         assert value in (after["format"]["tags"].get(key), after["format"]["tags"].get(key.upper()))
 
 
-def check_times(film: Film, source: Path, target: Path) -> None:
-    """Length and steps of the picture."""
+def check_times(spec: VideoSpec, source: Path, target: Path) -> None:
+    """Check the duration and the steps of the video."""
     old, new = picture_times(source), picture_times(target)
-    slow = film.wanted.get("slow", 1)
+    slow = spec.wanted.get("slow", 1)
     step = new[1] - new[0] if len(new) > 1 else Fraction(1)
     assert abs((new[-1] - new[0]) - (old[-1] - old[0]) * slow) <= step + Fraction(1, 500)
-    if "vfr" in film.wanted:
+    if "vfr" in spec.wanted:
         assert [time - new[0] for time in new[:-1:2]] == [time - old[0] for time in old[:-1]]
         return
     steps = {after - before for before, after in pairwise(new[:-1])}
     assert all(abs(each - step) <= Fraction(1, 500) for each in steps)
 
 
-def check_sound(film: Film, before: dict[str, Any], after: dict[str, Any]) -> None:
-    """All tracks, their packets, languages, and where they lie beside the picture."""
+def check_sound(spec: VideoSpec, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Check all streams: their packets, languages, and times relative to the video."""
     old, new = of_kind(before, "audio"), of_kind(after, "audio")
-    if "mute" in film.wanted:
+    if "mute" in spec.wanted:
         assert new == []
         return
-    assert len(new) == len(old) == len(film.sound)
+    assert len(new) == len(old) == len(spec.sound)
     assert languages(new) == languages(old)
-    if "slow" in film.wanted:
+    if "slow" in spec.wanted:
         return
     assert [each["codec_name"] for each in new] == [each["codec_name"] for each in old]
     assert [each["nb_read_packets"] for each in new] == [each["nb_read_packets"] for each in old]
@@ -150,7 +148,7 @@ def check_sound(film: Film, before: dict[str, Any], after: dict[str, Any]) -> No
     for found, sounds in ((before, old), (after, new)):
         begin = float(of_kind(found, "video")[0]["start_time"])
         leads.append([float(sound["start_time"]) - begin for sound in sounds])
-    # What an AAC encoder puts before the sound, 1024 samples, Matroska counts and MP4 cuts off.
+    # Matroska counts the 1024 priming samples of an AAC encoder, and MP4 cuts them off.
     assert leads[1] == pytest.approx(
-        leads[0], abs=2e-3 if film.source[-3:] == film.target[-3:] else 0.024
+        leads[0], abs=2e-3 if spec.source[-3:] == spec.target[-3:] else 0.024
     )

@@ -13,7 +13,7 @@ LOGO = (slice(16, 28), slice(60, 84))
 
 
 def with_logo(time: float, height: int = 96, width: int = 128) -> np.ndarray:
-    """A picture that glides by, and a striped logo that stands before it."""
+    """A moving background and a static striped logo in front of it."""
     image = render_frame(2 * time, height, width)
     stripes = np.arange(LOGO[1].stop - LOGO[1].start) // 3 % 2 * 255
     image[LOGO] = stripes[None, :, None]
@@ -21,8 +21,7 @@ def with_logo(time: float, height: int = 96, width: int = 128) -> np.ndarray:
 
 
 def passing(time: int) -> np.ndarray:
-    """A ball that passes a wall which stands still, by more than its own size from frame to
-    frame."""
+    """A ball before a static wall, which moves by more than its size from frame to frame."""
     image = render_frame(0, 96, 128)
     rows, columns = np.mgrid[0:96, 0:128]
     image[(rows - 48) ** 2 + (columns - 24 * time + 40) ** 2 < 8**2] = (250, 250, 250)
@@ -65,7 +64,7 @@ def test_a_cut_restarts_the_search() -> None:
 
 
 class Bender(Averager):
-    """Moves everything, as networks do with what stands before a moving picture."""
+    """Moves everything, as networks do with static areas before a moving background."""
 
     def interpolate_many(self, first, second, times, *, progress=None):  # type: ignore[no-untyped-def]
         return [np.roll(first, 2, axis=1) for _ in times]

@@ -1,4 +1,4 @@
-"""Pieces of a result that are rendered apart equal the result that is rendered whole."""
+"""A result rendered in pieces equals the result rendered whole."""
 
 from collections.abc import Callable
 from pathlib import Path

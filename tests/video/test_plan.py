@@ -1,4 +1,4 @@
-"""Properties of every plan: times, order, and what becomes of each source frame."""
+"""Properties of every plan: times, order, and the use of each source frame."""
 
 from collections import Counter
 from fractions import Fraction
@@ -42,7 +42,7 @@ def sources(draw: st.DrawFn) -> list[FrameTiming]:
 
 @st.composite
 def plan_options(draw: st.DrawFn, cut: CutMode | None = None) -> PlanOptions:
-    """Rules of a constant rate, or of the source's own times."""
+    """Options of a constant rate, or of the source's own times."""
     slow = draw(st.sampled_from([Fraction(1), Fraction(5, 2), Fraction(4)]))
     constant = st.builds(
         ConstantRate, st.sampled_from([Fraction(10), Fraction(50), Fraction(60000, 1001)]),
@@ -171,7 +171,7 @@ def test_captions_are_attached_once_or_counted_as_left(
 def test_a_plan_depends_only_on_earlier_frames(
     timings: list[FrameTiming], options: PlanOptions
 ) -> None:
-    """So a plan can follow frames that are just being decoded, and resumed work has the same."""
+    """So frames can be planned while they are decoded, and resumed work has the same plan."""
     whole = list(plan_intervals(timings, options))
     taken = 0
 

@@ -28,10 +28,10 @@ def test_shifting_a_playback_keeps_packet_durations() -> None:
     assert found.end == 3
 
 
-def write_film(
+def write_video(
     path: Path, pictures: Sequence[float], times: Sequence[int], tick: Fraction = 1 / RATE
 ) -> Path:
-    """A film of rendered frames, by the moments that they show, at times in ticks."""
+    """Render a video of frames that show some moments, at times in ticks."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", RATE, options={"bf": "0", "crf": "18"})
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
@@ -45,7 +45,7 @@ def write_film(
 
 
 def expectation(**changes: Any) -> Expected:
-    """What a source of ten frames at 25 frames a second lets expect at twice the rate."""
+    """Return what is expected of a result at 50 frames per second of ten frames at 25."""
     pictures = [av.VideoFrame.from_ndarray(render_frame(n * 4), format="rgb24") for n in range(10)]
     thumbnails = [
         TimedThumbnail(Fraction(n, 25), make_thumbnail(picture))
@@ -67,7 +67,7 @@ def verified(path: Path, frames_out: int = 20, **changes: Any) -> VideoReport:
 
 def test_a_correct_result_has_no_problems_and_shows_every_source_frame(tmp_path: Path) -> None:
     moments = [min(n / 2, 9) for n in range(20)]
-    report = verified(write_film(tmp_path / "whole.mp4", moments, range(20)))
+    report = verified(write_video(tmp_path / "whole.mp4", moments, range(20)))
     assert (report.problems, report.frames_unchanged, report.length_out) == ((), 10, Fraction(2, 5))
 
 
@@ -88,18 +88,18 @@ def test_a_correct_result_has_no_problems_and_shows_every_source_frame(tmp_path:
         ),
         ([100.0] * 20, range(20), "[01] source frames are found in the result instead of 10"),
     ],
-    ids=["a frame is missing", "late", "too long", "in another order", "another film"],
+    ids=["a frame is missing", "late", "too long", "in another order", "another video"],
 )
 def test_a_result_that_differs_from_its_source_is_reported(
     tmp_path: Path, moments: list[float], times: Sequence[int], complaint: str
 ) -> None:
-    film = write_film(tmp_path / "wrong.mkv", moments, times)
-    report = verified(film)
+    video = write_video(tmp_path / "wrong.mkv", moments, times)
+    report = verified(video)
     assert any(re.search(complaint, problem) for problem in report.problems), report.problems
 
 
 def test_the_start_of_an_edit_list_is_applied_as_players_do(tmp_path: Path) -> None:
-    late = write_film(tmp_path / "late.mp4", [0, 0.5, 1], [50, 51, 52])
+    late = write_video(tmp_path / "late.mp4", [0, 0.5, 1], [50, 51, 52])
     assert decode_playback(late, 1 / RATE).begin == 1
 
 

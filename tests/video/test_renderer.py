@@ -1,4 +1,4 @@
-"""The renderer makes what the plan has, in its order."""
+"""The renderer renders the frames of the plan, in order."""
 
 from collections.abc import Iterator
 from fractions import Fraction

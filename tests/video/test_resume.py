@@ -43,10 +43,10 @@ def test_resumed_work_gives_the_same_result(
         interpolate_video(source, target, model=Stopper(100, fault), **options)
     assert segments_folder(target).exists()
     assert not target.exists()
-    made = Stopper(
+    stopper = Stopper(
         149 - SHORT_SEGMENT // 2, fault
-    )  # fewer than there are: what was made is not made again
-    report = interpolate_video(source, target, model=made, **options, resume=True)
+    )  # fewer frames than in all: finished ones are not interpolated again
+    report = interpolate_video(source, target, model=stopper, **options, resume=True)
     assert (report, report.problems) == (expected, ())
     assert same_pictures(whole, target)
     assert not segments_folder(target).exists()
@@ -210,8 +210,10 @@ def test_replacing_a_result_is_resumed_where_it_stopped(
         interpolate_video(
             source, target, model=Stopper(140, MidframeError("it broke")), overwrite=True
         )
-    made = Stopper(149 - SHORT_SEGMENT // 2, MidframeError("it broke"))
-    assert interpolate_video(source, target, model=made, overwrite=True, resume=True).problems == ()
+    stopper = Stopper(149 - SHORT_SEGMENT // 2, MidframeError("it broke"))
+    assert (
+        interpolate_video(source, target, model=stopper, overwrite=True, resume=True).problems == ()
+    )
     assert interpolate_video(source, target, model=Averager(), resume=True).already_complete
 
 

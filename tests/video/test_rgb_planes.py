@@ -84,8 +84,8 @@ def test_halide_equals_the_plain_form(
     description = colour(bits, alpha, full=full)
     assert halide.supports(planes)
     image = reference.planes_to_rgb(planes, bits, description, CPU)
-    made = halide.planes_to_rgb(planes, bits, description, CPU)
-    torch.testing.assert_close(made, image, atol=1e-5, rtol=0)
+    result = halide.planes_to_rgb(planes, bits, description, CPU)
+    torch.testing.assert_close(result, image, atol=1e-5, rtol=0)
     changed = image + 0.1 * torch.rand(image.shape)
     limits = [(3, 2**bits - 4)] * len(planes)
     for before, after in zip(

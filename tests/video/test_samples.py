@@ -28,8 +28,7 @@ SIZES = ((18, 32), (17, 31))
 
 
 def noise(pixel_format: str, height: int, width: int, seed: int = 0) -> av.VideoFrame:
-    """Samples at random, over all codes: whiter than white, blacker than black, and colours that no
-    RGB has."""
+    """Random samples over all codes: above white, below black, and colours outside of RGB."""
     frame = av.VideoFrame(width, height, pixel_format)
     bits = max(part.bits for part in frame.format.components)
     generator = np.random.default_rng(seed)
@@ -56,8 +55,7 @@ def lossless(path: Path, frames: list[av.VideoFrame], full: bool = False) -> Pat
 
 
 def triples(path: Path) -> Iterator[list[list[Array]]]:
-    """Each interpolated frame of a result twice as fast, after the frame before and before the
-    frame after it."""
+    """Yield each interpolated frame of a result at twice the rate, with the frames around it."""
     shown = [planes(frame) for frame in frames_of(path)]
     yield from ([shown[n - 1], shown[n], shown[n + 1]] for n in range(1, len(shown) - 1, 2))
 
@@ -70,9 +68,13 @@ def test_an_unchanged_frame_is_restored_exactly(pixel_format: str, size: tuple[i
     frame = frame if planar == pixel_format else frame.reformat(format=pixel_format)
     samples = Samples(frame, colour_of(frame))
     assert samples.format.name == planar
-    made = interpolated_frame(samples.tensor(), samples, samples, HALF, keep_source_areas=False)
-    assert made.format.name == planar
-    for before, after in zip(samples.planes, Samples(made, samples.colour).planes, strict=True):
+    interpolated = interpolated_frame(
+        samples.tensor(), samples, samples, HALF, keep_source_areas=False
+    )
+    assert interpolated.format.name == planar
+    for before, after in zip(
+        samples.planes, Samples(interpolated, samples.colour).planes, strict=True
+    ):
         assert np.array_equal(before, after)
 
 
@@ -86,8 +88,8 @@ def test_an_interpolated_frame_between_equal_ones_equals_them(
 ) -> None:
     source = lossless(tmp_path / "in.mkv", [noise(pixel_format, *size)] * 3, full)
     interpolate_video(source, tmp_path / "out.mkv", model=First(), codec="ffv1", overlays=False)
-    for before, made, _ in triples(tmp_path / "out.mkv"):
-        assert all(np.array_equal(*pair) for pair in zip(before, made, strict=True))
+    for before, interpolated, _ in triples(tmp_path / "out.mkv"):
+        assert all(np.array_equal(*pair) for pair in zip(before, interpolated, strict=True))
 
 
 @pytest.mark.parametrize("name", ["frames/%02d.png", "out.apng", "out.mp4"])
@@ -95,7 +97,7 @@ def test_an_interpolated_frame_between_equal_ones_equals_them(
 def test_source_and_interpolated_frames_are_converted_alike_for_the_encoder(
     render_video: Render, tmp_path: Path, name: str, size: tuple[int, int]
 ) -> None:
-    """H.264 has chroma beside the left one of two pixels, which conversions heed."""
+    """The chroma of H.264 is located at the left one of two pixels, which conversions respect."""
     codec = "libx264" if size[0] % 2 == 0 else "ffv1"
     source, target = (
         render_video("in.mkv", frames=3, size=size, sound=False, codec=codec),
@@ -130,13 +132,13 @@ def test_luma_above_white_and_below_black_is_interpolated(
     source = lossless(tmp_path / "in.mkv", frames)
     interpolate_video(source, tmp_path / "out.mkv", codec="ffv1", overlays=False, device="cpu")
     step = 4 if deep else 1
-    for before, made, after in triples(tmp_path / "out.mkv"):
-        assert made[0].max() >= min(before[0].max(), after[0].max()) - 4 * step > 240 * step
-        assert made[0].min() <= max(before[0].min(), after[0].min()) + 4 * step < 12 * step
+    for before, interpolated, after in triples(tmp_path / "out.mkv"):
+        assert interpolated[0].max() >= min(before[0].max(), after[0].max()) - 4 * step > 240 * step
+        assert interpolated[0].min() <= max(before[0].min(), after[0].min()) + 4 * step < 12 * step
 
 
 def red_text(time: int, pixel_format: str) -> av.VideoFrame:
-    """Red strokes on a white field that stands before a picture which glides by."""
+    """Red strokes on a static white field before a moving background."""
     image = render_frame(2 * time, 96, 160)
     image[24:56, 32:112] = 255
     strokes = np.random.default_rng(0).integers(0, 2, (8, 24)).repeat(2, 0).repeat(3, 1)
@@ -149,8 +151,8 @@ def test_static_coloured_text_is_kept(tmp_path: Path, pixel_format: str) -> None
     source = lossless(tmp_path / "in.mkv", [red_text(n, pixel_format) for n in range(4)])
     interpolate_video(source, tmp_path / "out.mkv", codec="ffv1", device="cpu")
     step = 4 if "10" in pixel_format else 1
-    for before, made, after in triples(tmp_path / "out.mkv"):
-        for first, middle, second in zip(before, made, after, strict=True):
+    for before, interpolated, after in triples(tmp_path / "out.mkv"):
+        for first, middle, second in zip(before, interpolated, after, strict=True):
             down, across = 96 // first.shape[0], 160 // first.shape[1]
             text = slice(28 // down, 52 // down), slice(36 // across, 108 // across)
             assert np.array_equal(first[text], second[text])
@@ -165,10 +167,10 @@ def test_overshoot_is_clipped_to_the_range_of_the_source_frames() -> None:
             plane[:] = 128
         Samples(frame, colour).planes[0][0, 0] = top
         samples = Samples(frame, colour)
-        made = interpolated_frame(
+        interpolated = interpolated_frame(
             torch.full((1, 3, 16, 16), 1.5), samples, samples, HALF, keep_source_areas=False
         )
-        assert planes(made)[0].max() == expected
+        assert planes(interpolated)[0].max() == expected
 
 
 @pytest.mark.parametrize("pixel_format", ["yuva420p", "rgba"])
@@ -181,18 +183,20 @@ def test_colours_of_transparent_pixels_are_kept(pixel_format: str) -> None:
     alpha[:] = 0
     image = samples.tensor().clone()
     image[:, :3] = 0
-    made = Samples(
+    interpolated = Samples(
         interpolated_frame(image, samples, samples, HALF, keep_source_areas=False), colour
     )
-    assert all(np.array_equal(*pair) for pair in zip(samples.planes, made.planes, strict=True))
+    assert all(
+        np.array_equal(*pair) for pair in zip(samples.planes, interpolated.planes, strict=True)
+    )
 
 
 def test_frames_are_blended_sample_by_sample() -> None:
     first, second = (
         Samples(noise("yuv420p", 16, 16, seed), Colour(1, False, False)) for seed in (0, 1)
     )
-    made = planes(blended_frame(first, second, Fraction(1, 4)))
-    for one, other, mixed in zip(first.planes, second.planes, made, strict=True):
+    interpolated = planes(blended_frame(first, second, Fraction(1, 4)))
+    for one, other, mixed in zip(first.planes, second.planes, interpolated, strict=True):
         assert abs(one * 0.75 + other * 0.25 - mixed).max() <= 0.5
 
 
@@ -200,8 +204,8 @@ def test_side_data_is_not_copied_to_interpolated_frames(render_video: Render) ->
     frame = frames_of(render_video(frames=1))[0]
     assert len(frame.side_data)  # of x264 itself
     samples = Samples(frame, colour_of(frame))
-    made = interpolated_frame(samples.tensor(), samples, samples, HALF)
-    assert not len(made.side_data)
+    interpolated = interpolated_frame(samples.tensor(), samples, samples, HALF)
+    assert not len(interpolated.side_data)
     assert len(frame.side_data)
 
 
@@ -220,7 +224,7 @@ def test_interpolation_does_not_change_the_source_frames(render_video: Render) -
 
 
 class Taker(Averager):
-    """Keeps what it is given."""
+    """Returns its input."""
 
     def interpolate_many(
         self, first: Array, second: Array, times: Any, *, progress: Any = None
@@ -248,9 +252,9 @@ def test_interpolated_frames_can_be_converted_to_other_formats() -> None:
     frame = noise("nv12", 16, 16)
     colour = colour_of(frame)
     samples = Samples(frame, colour)
-    made = interpolated_frame(samples.tensor(), samples, samples, HALF)
+    interpolated = interpolated_frame(samples.tensor(), samples, samples, HALF)
     for name in ("nv12", "yuv444p", "yuv420p10le", "rgb24"):
         assert np.array_equal(
-            convert_format(made, colour, name).to_ndarray(),
+            convert_format(interpolated, colour, name).to_ndarray(),
             convert_format(frame, colour, name).to_ndarray(),
         )

@@ -30,7 +30,7 @@ JOB = {"crf": 18}
 
 
 def new_segments(path: Path, count: int, **options: Any) -> Segments:
-    """Segments in a folder, `count` more than there are."""
+    """Add `count` segments to those in a folder."""
     segments = Segments(path, JOB, **options)
     for number in range(segments.finished, segments.finished + count):
         packet = av.Packet(b"frame")

@@ -38,18 +38,18 @@ def test_static_text_is_not_distorted() -> None:
 
 @pytest.mark.parametrize("contrast", [60, 3])
 def test_faint_moving_textures_are_interpolated(contrast: float) -> None:
-    made = np.roll(glide(0, contrast), 4, axis=1)  # where it is not, to tell both apart
-    kept = keep_static(made, glide(0, contrast), glide(1, contrast), HALF, 8)
-    assert (kept == made).mean() > 0.95
+    interpolated = np.roll(glide(0, contrast), 4, axis=1)  # where it is not, to tell both apart
+    kept = keep_static(interpolated, glide(0, contrast), glide(1, contrast), HALF, 8)
+    assert (kept == interpolated).mean() > 0.95
 
 
 def test_objects_that_pass_between_two_frames_are_interpolated() -> None:
     wall = glide(0, 20)
     rows, columns = np.mgrid[0:64, 0:96]
     ball = (rows - 30) ** 2 + (columns - 50) ** 2 < 6**2
-    made = wall.copy()
-    made[ball] = 250
-    kept = keep_static(made, wall, wall, HALF, 8)
+    interpolated = wall.copy()
+    interpolated[ball] = 250
+    kept = keep_static(interpolated, wall, wall, HALF, 8)
     assert abs(kept[ball].astype(int) - 250).mean() < 10
     assert np.array_equal(kept[:16], wall[:16])
 
@@ -88,13 +88,13 @@ def test_halide_equals_the_plain_form(
     texture = 128 + 60 * np.sin(columns / 3) * np.cos(rows / 5)
     moved = np.where((columns // 16 + rows // 16) % 2, np.roll(texture, 2, 1), texture)
     step = 1 << (bits - 8)
-    before, after, made = (
+    before, after, interpolated = (
         (step * (image + generator.integers(-most, most + 1, image.shape)))
         .clip(0, 2**bits - 1)
         .astype(np.uint8 if bits == 8 else np.uint16)
         for image, most in ((texture, 2), (moved, 2), (texture, 5))
     )
-    expected = reference.keep_static(made, before, after, t, bits).astype(int)
-    difference = abs(halide.keep_static(made, before, after, t, bits) - expected)
+    expected = reference.keep_static(interpolated, before, after, t, bits).astype(int)
+    difference = abs(halide.keep_static(interpolated, before, after, t, bits) - expected)
     assert difference.max() <= step  # where a weight is at a tie of rounding
     assert (difference > 0).mean() < 0.01

@@ -29,7 +29,7 @@ SLOW = st.sampled_from([Fraction(1), Fraction(4), Fraction(5, 2)])
 
 
 def all_shown(timeline: Timeline, times: list[Fraction], depth: int = 4) -> list[OutputTime]:
-    """Of a film whose frames lie at some times, the last of which is its end."""
+    """Return the shown frames of a video with frames at some times; the last time is its end."""
     return [each for pair in pairwise(times) for each in output_times(timeline, *pair, depth)]
 
 

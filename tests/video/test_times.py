@@ -1,5 +1,4 @@
-"""Films whose times are unlike those of the other tests' films: every frame is kept, and the length
-is the source's."""
+"""Videos with unusual times: every frame is kept, and the duration is that of the source."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -28,7 +27,7 @@ def write_film(
     keys: int = 250,
     **container_options: str,
 ) -> Path:
-    """A film of rendered frames at times in ticks."""
+    """Render a video with frames at times in ticks."""
     with av.open(str(path), "w", options=container_options) as container:
         options = {"bf": "2" if keys > 1 else "0", "g": str(keys)}
         stream = container.add_stream(codec, rate, options=options if codec != "ffv1" else {})
@@ -60,7 +59,7 @@ def lumas(path: Path) -> list[np.ndarray]:
 
 
 def kept_in_order(source: Path, result: Path) -> int:
-    """How many frames of a source are in a lossless result as they are, in their order."""
+    """Count the frames of a source that a lossless result contains unchanged, in order."""
     shown, place, count = lumas(result), 0, 0
     for frame in lumas(source):
         found = next((n for n in range(place, len(shown)) if np.array_equal(shown[n], frame)), None)

@@ -89,9 +89,9 @@ def test_interpolated_frames_have_the_colours_of_their_neighbours(
     shown = frames_of(still)
     target = tmp_path / "out.mkv"
     interpolate_video(still, target, model=First(), codec="ffv1")
-    made = frames_of(target)
-    assert made[1].format.name == pixel_format
-    for expected, got in zip(planes(shown[0]), planes(made[1]), strict=True):
+    results = frames_of(target)
+    assert results[1].format.name == pixel_format
+    for expected, got in zip(planes(shown[0]), planes(results[1]), strict=True):
         assert abs(expected.mean() - got.mean()) < 0.5
 
 
@@ -153,8 +153,8 @@ def test_frames_at_any_time_show_the_content_of_that_time(
 ) -> None:
     source, target = render_video(frames=9, sound=False), tmp_path / "out.mkv"
     interpolate_video(source, target, model=Averager(), factor=3, codec="ffv1")
-    before, made = frames_of(source), frames_of(target)
-    for index, frame in enumerate(made[:24]):
+    before, results = frames_of(source), frames_of(target)
+    for index, frame in enumerate(results[:24]):
         low, share = divmod(Fraction(index, 3), 1)
         first, second, shown = (planes(each)[0] for each in (before[low], before[low + 1], frame))
         expected = first + (second - first) * round(share * 16) / 16
@@ -183,9 +183,9 @@ def test_the_cut_option_determines_the_frames_across_a_cut(
 ) -> None:
     source, target = render_video(frames=4, cut_at=2, sound=False), tmp_path / "out.mkv"
     interpolate_video(source, target, model=First(), factor=4, cut=cut, codec="ffv1")
-    made = [planes(frame)[0] for frame in frames_of(target)]
-    for share, luma in zip(shown, made[5:8], strict=True):
-        assert abs(luma - (made[4] * (1 - share) + made[8] * share)).mean() < 1.0
+    results = [planes(frame)[0] for frame in frames_of(target)]
+    for share, luma in zip(shown, results[5:8], strict=True):
+        assert abs(luma - (results[4] * (1 - share) + results[8] * share)).mean() < 1.0
 
 
 def test_odd_frame_sizes_are_kept(render_video: Render, tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
-"""Pairs of frames made side by side: who computes with how many threads, the order, failures,
-memory."""
+"""Pairs of frames interpolated in parallel: threads, order, failures, memory."""
 
 import time
 from collections.abc import Callable
@@ -72,7 +71,7 @@ def test_queued_jobs_are_cancelled_after_a_failure() -> None:
 
 
 class Recorder(Averager):
-    """Notes the first frame of each pair; with a single worker, in the order of the video."""
+    """Records the first frame of each pair; with a single worker, in the order of the video."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +93,7 @@ def number_pairs(source: Path, **options: Any) -> dict[bytes, int]:
 
 
 class Uneven(Averager):
-    """Interpolates some pairs later than those after them, and notes how far others had come."""
+    """Delays some pairs until later ones have begun, and records the progress of the others."""
 
     def __init__(
         self, pairs: int, numbers: dict[bytes, int], slow: set[int], patience: float = 0.0

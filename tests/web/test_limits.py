@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.films import Film, render
 from helpers.heic import write_heic
+from helpers.sample_videos import VideoSpec, render
 from helpers.video import Averager
 from PIL import Image
 
@@ -176,7 +176,7 @@ def test_frames_are_counted_before_the_work(
 def test_frames_dropped_by_a_phone_are_counted_in_the_estimate(
     tmp_path: Path, times: list[int], expected: tuple[int, int]
 ) -> None:
-    path = render(Film("in.mkv", times=times, sound=()), tmp_path)
+    path = render(VideoSpec("in.mkv", times=times, sound=()), tmp_path)
     facts = probe_video(path, LIMITS)
     assert facts.duration == Fraction(times[-1] + 1, 25)
     assert count_frames(facts, VideoOptions()) == expected
@@ -191,5 +191,5 @@ def test_a_start_after_the_end_is_refused(render_video: Render) -> None:
 
 
 def test_the_size_of_a_rotated_video_is_its_display_size(tmp_path: Path) -> None:
-    facts = probe_video(render(Film(rotation=90, sound=()), tmp_path), LIMITS)
+    facts = probe_video(render(VideoSpec(rotation=90, sound=()), tmp_path), LIMITS)
     assert (facts.width, facts.height) == (64, 96)

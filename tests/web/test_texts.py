@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.films import Film, render
+from helpers.sample_videos import VideoSpec, render
 from helpers.video import Averager
 
 import midframe
@@ -78,7 +78,10 @@ def test_paths_of_private_files_are_replaced_by_descriptions() -> None:
 
 
 def test_warnings_and_errors_on_the_page_refer_to_its_fields(tmp_path: Path) -> None:
-    for source, options in ((Film(frames=1, sound=()), {}), (Film(sound=()), {"factor": 1.5})):
+    for source, options in (
+        (VideoSpec(frames=1, sound=()), {}),
+        (VideoSpec(sound=()), {"factor": 1.5}),
+    ):
         path = render(source, tmp_path)
         report = interpolate_video(path, tmp_path / "out.mp4", model=Averager(), **options)
         for text in report.warnings:

@@ -19,7 +19,7 @@ from typing import Any
 from midframe.errors import OptionError, VideoError
 from midframe.interpolator import Interpolator
 from midframe.media.reading.sources import changes_of, identity_of
-from midframe.media.writing.encoder_options import h264_playback_warning
+from midframe.media.writing.encoder_options import playback_warning
 from midframe.options import (
     CutMode,
     EncodingOptions,
@@ -240,7 +240,7 @@ def render_result(
         if conversion.picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: use --deinterlace for progressive frames", path)
         sink = target.begin(conversion, resume=resume, overwrite=overwrite)
-        warning = h264_playback_warning(sink.encoding.encoder, sink.encoding.pixel_format)
+        warning = playback_warning(sink.encoding.encoder, sink.encoding.pixel_format)
         if warning and options.encoding.codec is None:
             log.warning("%s", warning)
         with abort_on_error(sink.abort):

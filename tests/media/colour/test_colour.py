@@ -26,7 +26,7 @@ FORMATS = ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv44
 def picture(
     pixel_format: str, matrix: int, full: bool, alpha: bool = False
 ) -> tuple[av.VideoFrame, Colour]:
-    """A rendered picture with samples of a format, matrix and range, and tags that say so."""
+    """Render a frame of a pixel format, matrix and range, with the tags of these."""
     deep = "10" in pixel_format
     image = render_frame(1).astype(np.uint16) * 257 if deep else render_frame(1)
     if alpha:
@@ -56,8 +56,8 @@ def test_an_interpolated_frame_between_equal_ones_equals_them_in_the_mean(
     interpolate_video(source, target, model=First(), codec="ffv1")
     shown = frames_of(target)
     assert colour_of(shown[1]) == colour
-    for kept, made in zip(planes(shown[0]), planes(shown[1]), strict=True):
-        assert abs(kept.mean() - made.mean()) < 0.1
+    for kept, middle in zip(planes(shown[0]), planes(shown[1]), strict=True):
+        assert abs(kept.mean() - middle.mean()) < 0.1
 
 
 @pytest.mark.parametrize("pixel_format", ["yuva420p", "yuva444p10le"])

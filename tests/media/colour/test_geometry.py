@@ -21,7 +21,7 @@ def matrix_of(turns: tuple[int, int, int, int]) -> tuple[int, ...]:
 
 
 def shown(image: np.ndarray, turns: tuple[int, int, int, int]) -> np.ndarray:
-    """What a display matrix makes of an image, pixel by pixel (ISO/IEC 14496-12, 8.2.2)."""
+    """Apply a display matrix to an image, pixel by pixel (ISO/IEC 14496-12, 8.2.2)."""
     a, b, c, d = turns
     places = {
         (a * x + c * y, b * x + d * y): image[y, x]
@@ -78,7 +78,7 @@ def test_cropping_of_the_container_is_applied() -> None:
     assert np.array_equal(geometry.apply(picture_of(image)).to_ndarray(), image[1:4, 3:])
 
 
-def film(path: Path, matrix: tuple[int, ...]) -> Path:
+def render_rotated(path: Path, matrix: tuple[int, ...]) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", 25, options={"crf": "10"})
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
@@ -95,14 +95,14 @@ def film(path: Path, matrix: tuple[int, ...]) -> Path:
 def test_rotation_and_mirroring_are_kept(
     tmp_path: Path, name: str, turns: tuple[int, int, int, int]
 ) -> None:
-    source, target = film(tmp_path / "in.mp4", matrix_of(turns)), tmp_path / name
+    source, target = render_rotated(tmp_path / "in.mp4", matrix_of(turns)), tmp_path / name
     interpolate_video(source, target, model=Averager())
     before, after = (side_data_of(frames_of(path)[0])["DISPLAYMATRIX"] for path in (source, target))
     assert before == after
 
 
 def test_a_rotated_video_becomes_upright_images(tmp_path: Path) -> None:
-    source = film(tmp_path / "in.mp4", matrix_of((0, 1, -1, 0)))
+    source = render_rotated(tmp_path / "in.mp4", matrix_of((0, 1, -1, 0)))
     report = interpolate_video(source, tmp_path / "%d.png", model=Averager())
     with av.open(str(tmp_path / "1.png")) as container:
         first = next(container.decode(video=0)).to_ndarray(format="rgb24")
@@ -141,7 +141,7 @@ def test_every_container_keeps_the_sample_aspect_ratio(
 ) -> None:
     source = anamorphic_film(tmp_path / "in.mov")
     report = interpolate_video(source, tmp_path / name, model=Averager(), codec=codec)
-    of_samples = lost_samples(av.VideoFormat("yuv422p10le"), "yuv420p") if codec == "vp9" else []
+    of_samples = lost_samples(av.VideoFormat("yuv422p10le"), "yuv422p") if codec == "vp9" else []
     assert (report.dropped, report.problems) == (tuple(of_samples), ())
     with av.open(str(tmp_path / name)) as container:
         next(container.decode(video=0))

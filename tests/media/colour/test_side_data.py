@@ -21,7 +21,7 @@ from midframe.video.pipeline import interpolate_video
 Render = Callable[..., Path]
 RATE = 25
 CAPTIONED = {0: 1, 9: 2, 16: 3}
-"""Frames of the film below with captions, and how many triplets they have."""
+"""Frames of the video below with captions, and their numbers of triplets."""
 
 
 def caption_message(triplets: int) -> bytes:
@@ -39,7 +39,7 @@ def caption_message(triplets: int) -> bytes:
 
 @pytest.fixture
 def captioned(tmp_path: Path) -> Path:
-    """A film of 20 frames, some of them with captions, which are put into its packets."""
+    """Render a video of 20 frames and insert captions into some of its packets."""
     path = tmp_path / "captioned.ts"
     encoder: Any = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = (
@@ -75,7 +75,7 @@ def captioned(tmp_path: Path) -> Path:
 
 
 def captions_of(path: Path) -> list[tuple[Fraction, int]]:
-    """When captions are shown, in seconds from the first frame, and how many triplets they have."""
+    """Return the times of captions, in seconds from the first frame, and their triplets."""
     frames = frames_of(path)
     first = frames[0].pts
     found = [(frame, side_data_of(frame).get(CAPTIONS)) for frame in frames]

@@ -17,12 +17,12 @@ Render = Callable[..., Path]
 VR = SphericalMetadata(
     stereo_3d=(1, 0, 0, 0, 0, 0, 1, 0, 1), spherical_mapping=(0, 30 << 16, 0, 0, 0, 0, 0, 0, 0)
 )
-"""Side by side on a sphere, turned by 30 degrees."""
+"""Side by side on a sphere, rotated by 30 degrees."""
 
 
 @pytest.fixture
-def film(render_video: Render, tmp_path: Path) -> Path:
-    """A film with the boxes of a spherical and stereoscopic picture."""
+def spherical_video(render_video: Render, tmp_path: Path) -> Path:
+    """Render a video with the boxes of spherical stereoscopic video."""
     flat, path = render_video(frames=8, sound=False), tmp_path / "vr.mp4"
     picture = frames_of(flat)[0]
     encoding = choose_encoding(
@@ -50,8 +50,10 @@ def film(render_video: Render, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "options"), [("out.mp4", {}), ("out.mkv", {}), ("hevc.mp4", {"codec": "hevc"})]
 )
-def test_spherical_metadata_is_kept(film: Path, tmp_path: Path, name: str, options: dict) -> None:
-    report = interpolate_video(film, tmp_path / name, model=Averager(), **options)
+def test_spherical_metadata_is_kept(
+    spherical_video: Path, tmp_path: Path, name: str, options: dict
+) -> None:
+    report = interpolate_video(spherical_video, tmp_path / name, model=Averager(), **options)
     found = spherical_metadata_of(frames_of(tmp_path / name)[0])
     assert found
     assert found.stereo_3d and found.stereo_3d[:2] == (1, 0)  # noqa: PT018  # one fact
@@ -61,9 +63,9 @@ def test_spherical_metadata_is_kept(film: Path, tmp_path: Path, name: str, optio
 
 @pytest.mark.parametrize("name", ["%d.png", "out.mov", "out.ts"])
 def test_spherical_metadata_that_the_result_does_not_support_is_reported(
-    film: Path, tmp_path: Path, name: str
+    spherical_video: Path, tmp_path: Path, name: str
 ) -> None:
-    report = interpolate_video(film, tmp_path / name, model=Averager())
+    report = interpolate_video(spherical_video, tmp_path / name, model=Averager())
     assert [text.partition(" (")[0] for text in report.dropped] == ["stereo 3D", "spherical video"]
 
 

@@ -1,5 +1,4 @@
-"""Every picture that people have becomes RGB of its own depth, upright, and what is lost is
-reported."""
+"""Images of every format become upright RGB of their own bit depth, and losses are reported."""
 
 import sys
 from collections.abc import Callable
@@ -25,7 +24,7 @@ DEEP = np.random.default_rng(0).integers(0, 65536, (40, 60, 4), np.uint16)
 
 
 def encoded(path: Path, encoder: str, image: Array, given: str, pixel_format: str) -> Path:
-    """Write a picture by FFmpeg."""
+    """Write an image by FFmpeg."""
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=given).reformat(
         format=pixel_format
     )

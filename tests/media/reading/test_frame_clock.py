@@ -1,4 +1,4 @@
-"""Timestamps of decoded frames rise, whatever the file states."""
+"""Timestamps of decoded frames increase, whatever the file states."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +13,7 @@ from midframe.media.reading.frame_clock import FrameClock
 
 @dataclass
 class Stamped:
-    """Stands for a decoded frame."""
+    """A stand-in for a decoded frame."""
 
     pts: int | None
     dts: int | None = None

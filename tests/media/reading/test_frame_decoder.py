@@ -1,4 +1,4 @@
-"""Frames of decoders that need care."""
+"""Frames of decoders with special cases."""
 
 import io
 import subprocess

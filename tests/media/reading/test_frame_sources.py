@@ -1,4 +1,4 @@
-"""The contract of `FrameSource`, which every implementation keeps."""
+"""The contract of `FrameSource`, which every implementation fulfils."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ ONCE = ("-",)
 
 
 def write_source(kind: str, folder: Path, render_video: Render) -> Path:
-    """Write eight frames, ten a second, in a form of source; returns its name."""
+    """Write eight frames at 10 frames per second as one type of source; return its name."""
     images = [Image.fromarray(render_frame(number)) for number in range(COUNT)]
     path = folder / kind
     if kind.startswith("frames"):
@@ -58,7 +58,7 @@ def write_source(kind: str, folder: Path, render_video: Render) -> Path:
 def opened(
     request: pytest.FixtureRequest, tmp_path: Path, render_video: Render
 ) -> Callable[..., Any]:
-    """Opens a part of a source; called once or more, each time anew."""
+    """Opens a time range of a source, again at each call."""
     path = write_source(request.param, tmp_path, render_video)
 
     @contextmanager

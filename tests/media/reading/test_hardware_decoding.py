@@ -1,5 +1,5 @@
-"""Decoding on a device. Where no card is at hand, a processor takes its place: with the same
-settings of PyAV, frames come in the formats that cards output."""
+"""Decoding on a device. Without a GPU the processor decodes instead: with the same settings of
+PyAV, frames have the formats that GPUs output."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -70,7 +70,7 @@ def test_a_missing_device_is_refused() -> None:
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let the processor decode in place of a card, in semi-planar formats."""
+    """Let the processor decode instead of a GPU, in semi-planar formats."""
 
     class Decoder:
         is_hwaccel = True

@@ -1,4 +1,4 @@
-"""Folders and patterns of pictures, and files of several pictures, as sources and as results."""
+"""Folders and patterns of images, and files with several images, as sources and results."""
 
 import logging
 from collections.abc import Callable

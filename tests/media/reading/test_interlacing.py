@@ -17,7 +17,7 @@ Render = Callable[..., Path]
 
 
 def render_interlaced(path: Path, frames: int = 12) -> Path:
-    """Rows of two moments in every frame, the lower field first."""
+    """Interlaced frames, the lower field first."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(
             "libx264", 25, options={"x264-params": "interlaced=1", "crf": "4"}
@@ -67,7 +67,7 @@ def test_frames_that_become_interlaced_are_reported(render_video: Render, tmp_pa
 
 
 def comb(frame: av.VideoFrame) -> float:
-    """How much rows differ from the mean of those beside them."""
+    """Return the mean difference of rows from the mean of their neighbours."""
     luma = planes(frame)[0]
     return float(abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2).mean())
 

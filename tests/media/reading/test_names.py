@@ -1,4 +1,4 @@
-"""Names of files: whatever a file system takes is a file."""
+"""Names of files: every name that a file system accepts."""
 
 import os
 from collections.abc import Callable

@@ -22,7 +22,7 @@ from midframe.video.pipeline import interpolate_video
 
 def y4m(path: Path, pixel_format: str = "yuv420p", count: int = 5) -> list[av.VideoFrame]:
     """Render y4m as another program writes it; returns its frames."""
-    made = []
+    rendered = []
     options = {"strict": "experimental"}
     with av.open(str(path), "w", format="yuv4mpegpipe", container_options=options) as container:
         stream = container.add_stream("wrapped_avframe", Fraction(24000, 1001))
@@ -33,9 +33,9 @@ def y4m(path: Path, pixel_format: str = "yuv420p", count: int = 5) -> list[av.Vi
             )
             frame.pts = n
             container.mux(stream.encode(frame))
-            made.append(frame)
+            rendered.append(frame)
         container.mux(stream.encode(None))
-    return made
+    return rendered
 
 
 @pytest.mark.slow

@@ -10,11 +10,11 @@ from midframe.media.reading.scenes import CutDetector
 from midframe.video.pipeline import interpolate_video
 
 FADE = 16
-"""Frames that a fade takes."""
+"""Frames of a fade."""
 
 
 def faded(time: float) -> np.ndarray:
-    """One scene that becomes another from the fifth frame on."""
+    """A scene that fades into another from the fifth frame on."""
     share = min(max((time - 4) / FADE, 0), 1)
     return np.rint(render_frame(0) * (1 - share) + render_frame(0, scene=1) * share).astype(
         np.uint8
@@ -22,7 +22,7 @@ def faded(time: float) -> np.ndarray:
 
 
 def dark(time: float) -> np.ndarray:
-    """A scene that comes out of the black."""
+    """A scene that fades in from black."""
     return np.rint(render_frame(0) * min(1, time / FADE)).astype(np.uint8)
 
 
@@ -55,8 +55,8 @@ def test_a_fade_is_no_cut_and_is_interpolated(tmp_path: Path, scene) -> None:  #
     )
     assert (report.cuts, report.frames_held) == (0, 3)
     shown = [planes(frame)[0] for frame in frames_of(tmp_path / "out.mkv")]
-    made = [(n, frame) for n, frame in enumerate(shown[: 4 * (FADE + 7)]) if n % 4]
-    assert min(psnr(frame, luma(scene(n / 4))) for n, frame in made) > 45
+    interpolated = [(n, frame) for n, frame in enumerate(shown[: 4 * (FADE + 7)]) if n % 4]
+    assert min(psnr(frame, luma(scene(n / 4))) for n, frame in interpolated) > 45
 
 
 def test_frames_beside_a_cut_are_source_frames(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_threshold_determines_which_changes_are_cuts(
 
 
 def test_cuts_are_detected_without_a_format_in_the_header() -> None:
-    """The header of a damaged file may state none."""
+    """The header of a damaged file may state no format."""
     detector, found = CutDetector(), []
     for number in range(6):
         image = render_frame(number, scene=number // 3)

@@ -23,7 +23,7 @@ RAW = {"codec": "ffv1", "overlays": False}
 def write(
     path: Path, rate: Fraction = Fraction(25), frames: int = 30, begin: float = 0, **changes: Any
 ) -> Path:
-    """A film in H.264 or HEVC, whose clock begins at a time in seconds."""
+    """Render a video in H.264 or HEVC whose clock begins at a time in seconds."""
     size = changes.get("size", (64, 96))
     with av.open(
         str(path), "w", options={"output_ts_offset": str(begin)} if begin else {}
@@ -47,13 +47,13 @@ def write(
     return path
 
 
-def join(path: Path, *films: Path) -> Path:
-    path.write_bytes(b"".join(film.read_bytes() for film in films))
+def join(path: Path, *parts: Path) -> Path:
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
 
 
 def interpolated(source: Path, **wanted: Any) -> tuple[VideoReport, list[Fraction]]:
-    """The report of an interpolation, and the times of the result."""
+    """Interpolate; return the report and the times of the result."""
     target = source.with_name("out.mkv")
     report = interpolate_video(source, target, model=Averager(), **{**RAW, **wanted})
     return report, times_of(target)
@@ -116,9 +116,9 @@ def test_a_truncated_flv_is_reported(tmp_path: Path) -> None:
 
 def test_frames_before_the_first_key_frame_are_reported_once(tmp_path: Path) -> None:
     source = write(tmp_path / "in.mkv", frames=60, gop="20")
-    with av.open(str(source)) as film, av.open(str(tmp_path / "cut.mkv"), "w") as container:
-        stream = container.add_stream_from_template(film.streams.video[0])
-        for number, packet in enumerate(film.demux(video=0)):
+    with av.open(str(source)) as source_file, av.open(str(tmp_path / "cut.mkv"), "w") as container:
+        stream = container.add_stream_from_template(source_file.streams.video[0])
+        for number, packet in enumerate(source_file.demux(video=0)):
             if packet.size and number >= 13:
                 packet.stream = stream
                 container.mux(packet)
@@ -165,9 +165,12 @@ def test_frames_are_used_if_all_packets_are_flagged_as_damaged(
 
 def test_frames_that_all_have_the_same_time_get_a_common_rate(tmp_path: Path) -> None:
     source = tmp_path / "equal.mkv"
-    with av.open(str(write(tmp_path / "in.mkv"))) as film, av.open(str(source), "w") as container:
-        stream = container.add_stream_from_template(film.streams.video[0])
-        for packet in film.demux(film.streams.video[0]):
+    with (
+        av.open(str(write(tmp_path / "in.mkv"))) as source_file,
+        av.open(str(source), "w") as container,
+    ):
+        stream = container.add_stream_from_template(source_file.streams.video[0])
+        for packet in source_file.demux(source_file.streams.video[0]):
             if packet.size:
                 packet.stream, packet.pts, packet.dts, packet.duration = stream, 0, 0, 0
                 container.mux_one(packet)
@@ -185,9 +188,11 @@ def test_sound_cut_off_by_an_edit_list_does_not_delay_the_video(
     render_video: Render, tmp_path: Path
 ) -> None:
     whole, source = render_video(frames=48), tmp_path / "cut.mp4"
-    with av.open(str(whole)) as film, av.open(str(source), "w") as container:
-        streams = {each.index: container.add_stream_from_template(each) for each in film.streams}
-        for packet in film.demux():
+    with av.open(str(whole)) as source_file, av.open(str(source), "w") as container:
+        streams = {
+            each.index: container.add_stream_from_template(each) for each in source_file.streams
+        }
+        for packet in source_file.demux():
             if packet.size:
                 early = round(Fraction(6, 5) / packet.time_base)
                 packet.pts, packet.dts = packet.pts - early, packet.dts - early
@@ -210,7 +215,7 @@ def test_rates_beyond_the_resolution_of_matroska_are_refused_before_the_work(
 
 @pytest.mark.parametrize("b_frames", ["0", "2"])
 def test_video_and_sound_of_mxf_begin_together(tmp_path: Path, b_frames: str) -> None:
-    """Its MPEG-2 states times of showing; its H.264, and ASF, state those of decoding as such."""
+    """MPEG-2 in it has presentation times; H.264 in it and in ASF has decoding times instead."""
     source = tmp_path / "in.mxf"
     with av.open(str(source), "w") as container:
         stream = container.add_stream("mpeg2video", 25, options={"bf": b_frames})

@@ -1,4 +1,4 @@
-"""Pictures, animations and pipes, in and out; alpha; parts of a film; interlaced frames."""
+"""Images, animations and pipes as sources and results; alpha; time ranges; interlaced frames."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -23,10 +23,10 @@ def pictures(
 ) -> list[Array]:
     """Write rendered frames into a folder and return them."""
     folder.mkdir()
-    made = [render_image(n, deep, alpha) for n in range(count)]
-    for number, image in enumerate(made, start=1):
+    images = [render_image(n, deep, alpha) for n in range(count)]
+    for number, image in enumerate(images, start=1):
         write_image(folder / (form % number), image)
-    return made
+    return images
 
 
 def read_pictures(folder: Path) -> list[Array]:

@@ -20,7 +20,7 @@ class Stream:
 
 @dataclass
 class Packet:
-    """What a survey looks at of a packet."""
+    """The fields of a packet that a survey reads."""
 
     stream: Stream
     pts: int | None
@@ -107,12 +107,12 @@ def test_reordered_presentation_times_are_no_jump() -> None:
 
 def test_the_end_of_the_video_is_that_of_the_last_shown_frame() -> None:
     before_a_gap = Packet(PICTURE, round(0.12 / TICK), round(0.04 / TICK), duration=round(1 / TICK))
-    film = [
+    packets = [
         Packet(PICTURE, 0, 0),
         before_a_gap,
         Packet(PICTURE, round(0.04 / TICK), round(1.04 / TICK)),
     ]
-    assert survey(film).end == Fraction(4, 25)
+    assert survey(packets).end == Fraction(4, 25)
 
 
 def test_containers_that_count_frames_use_decoding_order() -> None:

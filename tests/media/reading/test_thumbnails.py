@@ -1,4 +1,4 @@
-"""Thumbnails come back from their compressed list, at the times of their frames."""
+"""The compressed list of thumbnails and the times of their frames."""
 
 import sys
 from fractions import Fraction
@@ -11,8 +11,8 @@ from midframe.media.reading.thumbnails import CHUNK, ThumbnailList
 RATE = Fraction(30000, 1001)
 
 
-def film(count: int) -> tuple[ThumbnailList, list[np.ndarray]]:
-    """Noise that moves, as thumbnails of a number of frames."""
+def render_thumbnails(count: int) -> tuple[ThumbnailList, list[np.ndarray]]:
+    """Moving noise, as the thumbnails of some frames."""
     noise = np.random.default_rng(0).integers(0, 256, (18, 32), np.uint8)
     images = [np.roll(noise, number, axis=1) for number in range(count)]
     thumbnails = ThumbnailList()
@@ -23,7 +23,7 @@ def film(count: int) -> tuple[ThumbnailList, list[np.ndarray]]:
 
 @pytest.mark.parametrize("count", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5])
 def test_thumbnails_are_stored_with_their_times(count: int) -> None:
-    thumbnails, images = film(count)
+    thumbnails, images = render_thumbnails(count)
     assert len(thumbnails) == count
     assert [each.time for each in thumbnails] == [number / RATE for number in range(count)]
     assert list(thumbnails.times()) == [each.time for each in thumbnails]
@@ -32,7 +32,7 @@ def test_thumbnails_are_stored_with_their_times(count: int) -> None:
 
 
 def test_single_thumbnails_are_found_by_their_numbers() -> None:
-    thumbnails, images = film(CHUNK + 10)
+    thumbnails, images = render_thumbnails(CHUNK + 10)
     for number in (0, CHUNK - 1, CHUNK, -1, -11):
         assert np.array_equal(thumbnails[number].thumbnail, images[number])
     assert [each.time * RATE for each in thumbnails[3:5]] == [3, 4]
@@ -41,7 +41,7 @@ def test_single_thumbnails_are_found_by_their_numbers() -> None:
 
 
 def test_all_times_can_be_shifted() -> None:
-    thumbnails, _ = film(3)
+    thumbnails, _ = render_thumbnails(3)
     thumbnails.move(Fraction(-1, 3))
     assert [each.time for each in thumbnails] == [n / RATE - Fraction(1, 3) for n in range(3)]
 

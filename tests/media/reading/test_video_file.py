@@ -16,7 +16,7 @@ from midframe.media.reading.video_file import find_video_stream, open_video, sta
 from midframe.media.streams.trials import plan_streams
 
 Render = Callable[..., Path]
-FILM, POSTER = ("libx264", "yuv420p", (64, 96), 6), ("mjpeg", "yuvj420p", (48, 48), 1)
+VIDEO, POSTER = ("libx264", "yuv420p", (64, 96), 6), ("mjpeg", "yuvj420p", (48, 48), 1)
 
 
 def render_streams(
@@ -43,11 +43,11 @@ def render_streams(
 @pytest.mark.parametrize(
     ("streams", "default", "chosen"),
     [
-        ((POSTER, FILM), 0, 1),
-        ((POSTER, FILM), 1, 1),
-        ((FILM, POSTER), 1, 0),
-        ((FILM, FILM), 1, 1),
-        ((FILM, FILM), -1, 0),
+        ((POSTER, VIDEO), 0, 1),
+        ((POSTER, VIDEO), 1, 1),
+        ((VIDEO, POSTER), 1, 0),
+        ((VIDEO, VIDEO), 1, 1),
+        ((VIDEO, VIDEO), -1, 0),
         ((POSTER,), 0, 0),
     ],
 )
@@ -58,7 +58,7 @@ def test_the_default_video_stream_is_chosen_and_never_a_poster(
     default: int,
     chosen: int,
 ) -> None:
-    path = tmp_path / f"film{suffix}"
+    path = tmp_path / f"video{suffix}"
     render_streams(path, *streams, default=default)
     with open_video(path) as container:
         assert find_video_stream(container, path).index == chosen
@@ -72,7 +72,7 @@ SECRET = {
 
 
 def copy(source: Path, target: Path, options: dict[str, str]) -> None:
-    """Copy all packets of a film, with options of the muxer."""
+    """Copy all packets of a video, with options of the muxer."""
     with (
         av.open(str(source)) as given,
         av.open(str(target), "w", container_options=options) as container,

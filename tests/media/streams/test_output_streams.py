@@ -17,12 +17,12 @@ from midframe.media.streams.output_streams import (
 from midframe.video.pipeline import interpolate_video
 
 
-def packet(
+def new_packet(
     pts: int | None, dts: int | None, duration: int = 10, base: Fraction = Fraction(1, 1000)
 ) -> av.Packet:
-    made = av.Packet(b"x")
-    made.pts, made.dts, made.duration, made.time_base = pts, dts, duration, base
-    return made
+    packet = av.Packet(b"x")
+    packet.pts, packet.dts, packet.duration, packet.time_base = pts, dts, duration, base
+    return packet
 
 
 class Stream:
@@ -32,11 +32,11 @@ class Stream:
 def test_decoding_times_increase_whatever_they_were() -> None:
     times = RisingTimes(equal=False)
     given = [(0, 0), (10, 10), (10, 10), (None, None), (5, 5), (None, 60), (2**63 - 1, 2**63 - 1)]
-    mended = [times.fix(packet(*each), Stream()) for each in given]
+    mended = [times.fix(new_packet(*each), Stream()) for each in given]
     assert [each.dts for each in mended] == [0, 10, 11, 21, 22, 60, 70]
     assert all(each.pts >= each.dts for each in mended)
     equal = RisingTimes(equal=True)
-    assert [equal.fix(packet(each, each), Stream()).dts for each in (0, 10, 10, 5)] == [
+    assert [equal.fix(new_packet(each, each), Stream()).dts for each in (0, 10, 10, 5)] == [
         0,
         10,
         10,
@@ -46,7 +46,7 @@ def test_decoding_times_increase_whatever_they_were() -> None:
 
 def test_times_increase_in_the_coarser_time_base_of_the_result() -> None:
     times, fine = RisingTimes(equal=False), Fraction(1, 90000)
-    mended = [times.fix(packet(each, each, 1, fine), Stream()) for each in (0, 1, 2)]
+    mended = [times.fix(new_packet(each, each, 1, fine), Stream()) for each in (0, 1, 2)]
     assert [each.dts for each in mended] == [0, 1, 2]
 
 
@@ -54,7 +54,7 @@ def test_a_single_wrong_time_is_detected_by_the_next_packet() -> None:
     losses = Losses("audio stream 1")
     place = TimeOutlierFilter(losses)
     given = [0, 10, 36_000_000, 30, 40, 5000, 5010]
-    found = [each for time in given for each in place.feed(packet(time, time))] + list(
+    found = [each for time in given for each in place.feed(new_packet(time, time))] + list(
         place.flush()
     )
     assert [each.pts for each in found] == [0, 10, 20, 30, 40, 5000, 5010]

@@ -114,8 +114,7 @@ def test_converted_sound_keeps_its_start_and_sync(
 def test_two_audio_streams_keep_their_offsets_from_the_video(
     tmp_path: Path, target: str, options: dict[str, Any]
 ) -> None:
-    """The picture begins 0.2 s after the first sound, which is heard from 0.6 s on, as the second
-    one is."""
+    """The video begins 0.2 s after the first sound; both sounds are audible from 0.6 s on."""
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
         picture = container.add_stream("mpeg4", 25)
@@ -188,11 +187,11 @@ def test_sound_with_an_empty_header_is_identified_by_its_packets(tmp_path: Path)
         stream = container.streams.audio[0]
         wrong = SoundFormat(8000, "s16", "mono", 1)
         output = ConvertedSound(stream, result, Fraction(1), wrong, losses)
-        made = [
+        encoded = [
             each for part in container.demux(stream) if part.size for each in output.packets(part)
         ]
-        made += list(output.flush())
-        for each in made:
+        encoded += list(output.flush())
+        for each in encoded:
             result.mux(each)
     assert not losses.texts()
     assert abs(len(sound_of_file(tmp_path / "out.mkv")) / 16000 - 1) < 0.2

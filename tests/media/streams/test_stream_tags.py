@@ -1,4 +1,4 @@
-"""What a player shows of a stream in its menu."""
+"""Languages, titles and dispositions of streams."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What becomes of sound, subtitles, chapters, fonts and covers."""
+"""Sound, subtitles, chapters, fonts and covers in results."""
 
 from collections.abc import Callable
 from fractions import Fraction

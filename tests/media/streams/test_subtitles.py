@@ -65,7 +65,7 @@ def test_a_caption_stream_becomes_subtitles_at_its_times(tmp_path: Path) -> None
 
 
 PGS = bytes.fromhex("16000b0030002010000080000000800000")
-"""A composition that shows nothing, and its end."""
+"""An empty composition, and its end."""
 
 
 def test_bitmap_subtitles_are_copied_to_matroska_and_reported_elsewhere(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_bitmap_subtitles_are_copied_to_matroska_and_reported_elsewhere(tmp_path
 
 
 def test_data_after_the_end_of_a_bitmap_subtitle_is_not_written(tmp_path: Path) -> None:
-    """FFmpeg would write it into the first stream, which is the picture."""
+    """FFmpeg would write it into the first stream, the video."""
     assert end_of_composition(PGS) == end_of_composition(PGS + b"\0\x80\0\0") == len(PGS)
     assert end_of_composition(PGS[:-3]) == len(PGS) - 3
     assert end_of_composition(b"\x16\xff\xff\0") == 0

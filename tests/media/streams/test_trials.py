@@ -1,4 +1,4 @@
-"""Trials: how streams get into a result, found before the work."""
+"""Trials: whether streams can be copied or converted, found before the work."""
 
 import errno
 from fractions import Fraction

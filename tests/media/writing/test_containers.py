@@ -1,4 +1,4 @@
-"""Results in every container: read again by FFmpeg, with picture and sound where they were."""
+"""Results in every container, read again by FFmpeg: video and sound keep their times."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The display size in Matroska files: read again by FFmpeg and, where it is there, by mkvinfo."""
+"""The display size in Matroska files, read again by FFmpeg and, if it is installed, by mkvinfo."""
 
 import shutil
 import subprocess
@@ -13,8 +13,8 @@ from helpers.video import render_frame
 from midframe.media.writing.display_size import HEADER_BYTES, TRACKS, set_display_size
 
 
-def film(path: Path, frames: int = 50) -> Path:
-    """A film that can be sought in, with chapters and sound."""
+def render_seekable(path: Path, frames: int = 50) -> Path:
+    """Render a seekable video with chapters and sound."""
     with av.open(str(path), "w") as container:
         picture = container.add_stream("libvpx-vp9" if path.suffix == ".webm" else "mpeg4", 25)
         picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
@@ -32,7 +32,7 @@ def film(path: Path, frames: int = 50) -> Path:
 def test_the_display_size_is_written_and_all_else_is_kept(
     tmp_path: Path, suffix: str, aspect: Fraction
 ) -> None:
-    path = film(tmp_path / f"in{suffix}")
+    path = render_seekable(tmp_path / f"in{suffix}")
     before = path.read_bytes()
     set_display_size(path, 96, 64, aspect)
     after = path.read_bytes()
@@ -47,7 +47,7 @@ def test_the_display_size_is_written_and_all_else_is_kept(
 
 
 def test_checksums_are_updated(tmp_path: Path) -> None:
-    path = film(tmp_path / "in.mkv")
+    path = render_seekable(tmp_path / "in.mkv")
     set_display_size(path, 96, 64, Fraction(2))
     data = path.read_bytes()
     start = data.index(TRACKS.to_bytes(4, "big"), 200) + 4  # the first one lies in the seek head
@@ -60,7 +60,7 @@ def test_checksums_are_updated(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("mkvinfo"), reason="mkvinfo is the independent reader")
 def test_another_reader_finds_the_display_size(tmp_path: Path) -> None:
-    path = film(tmp_path / "in.mkv")
+    path = render_seekable(tmp_path / "in.mkv")
     set_display_size(path, 96, 64, Fraction(4, 3))
     told = subprocess.run(["mkvinfo", str(path)], capture_output=True, text=True, check=True).stdout
     assert "Display width: 128" in told

@@ -16,7 +16,7 @@ from midframe.doctor import describe, examine
 from midframe.errors import VideoError
 from midframe.media.colour.conversion import Colour, colour_of
 from midframe.media.writing.codecs import ENCODERS
-from midframe.media.writing.encoder_options import merge_options, quality_options
+from midframe.media.writing.encoder_options import merge_options, playback_warning, quality_options
 from midframe.media.writing.encoders import (
     Encoding,
     choose_encoding,
@@ -190,7 +190,7 @@ def test_capabilities_are_restored_after_an_encoder_is_opened() -> None:
 
 
 class StuckEncoder:
-    """Takes some frames, then never returns."""
+    """Encodes some frames, then never returns."""
 
     def __init__(self, encoder: Any, frames: int, released: Event) -> None:
         self.encoder, self.left, self.released = encoder, frames, released
@@ -314,6 +314,15 @@ def test_hevc_of_every_encoder_has_the_tag_hvc1() -> None:
     }
     assert {stream_tag(name) for name in encoders} == {"hvc1"}
     assert stream_tag("libx264") is None
+
+
+def test_vp9_and_hevc_have_the_warnings_that_apply_to_them() -> None:
+    warning = playback_warning("libvpx-vp9", "yuv422p")
+    assert warning
+    assert warning.startswith("many devices do not play VP9 of 4:2:2: ")
+    assert playback_warning("libvpx-vp9", "yuv420p") is None
+    assert playback_warning("libx265", "yuv422p10le") is None
+    assert playback_warning("libx264", "yuv444p10le") == playback_warning("libx264", "yuv444p")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Errors of a file that cannot be written name their cause."""
+"""Errors of a file that cannot be written state their cause."""
 
 import errno
 import os

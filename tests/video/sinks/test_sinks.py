@@ -1,4 +1,4 @@
-"""The contract of `Target` and `Sink`, which every implementation keeps."""
+"""The contract of `Target` and `Sink`, which every implementation fulfils."""
 
 import os
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def target_of(name: str, folder: Path) -> Target:
 
 
 def result_of(name: str, folder: Path) -> Path:
-    """What appears: a file, or a folder of images."""
+    """Return the files of a result."""
     return folder / ("out.y4m" if name == "-" else name.partition("/")[0])
 
 
@@ -74,7 +74,7 @@ def job(render_video: Render) -> Iterator[Conversion]:
 
 
 def rendered(job: Conversion) -> list[RenderedFrame]:
-    """All source frames as they are, each at its time."""
+    """All source frames, unchanged, at their times."""
     step = 1 / (RATE * job.timeline.time_base)
     return [
         RenderedFrame(frame.picture, number * int(step), 0, frame.picture)
@@ -187,7 +187,7 @@ def test_the_properties_of_a_target_are_defined_before_the_work(name: str, tmp_p
 def test_a_comparison_shows_the_same_frames_as_a_result(
     render_video: Render, tmp_path: Path
 ) -> None:
-    """At a cut, in a gap and beside them: the right side is the frame of the other command."""
+    """At a cut, in a gap and beside them, the right side is the frame of `midframe video`."""
     steps = [0, 1, 2, 3, 60, 61, 62]
     source = render_video("in.mkv", frames=len(steps), rate=Fraction(50), cut_at=2, pts=steps,
                           pixel_format="yuv444p", sound=False)  # fmt: skip

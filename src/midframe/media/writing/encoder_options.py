@@ -182,15 +182,17 @@ def _texts(log: list[tuple[int, str, str]]) -> Iterator[str]:
     return (text.strip().rstrip(".") for _, name, text in log if name != "Eval")
 
 
-def h264_playback_warning(encoder: str, pixel_format: str) -> str | None:
-    """Return a warning if few players decode a pixel format in H.264."""
+def playback_warning(encoder: str, pixel_format: str) -> str | None:
+    """Return a warning if few players decode a pixel format of an encoder for H.264 or VP9."""
     form = av.VideoFormat(pixel_format)
-    if encoder != "libx264":
+    codec = {"libx264": "H.264", "libvpx-vp9": "VP9"}.get(encoder)
+    if codec is None:
         return None
     if form.name.startswith(("yuv422", "yuv444")):
+        chroma = f"4:{form.name[4]}:{form.name[5]}"
         return (
-            f"many devices do not play H.264 of 4:{form.name[4]}:{form.name[5]}: for them, convert "
-            "the source to 4:2:0 of an even size"
+            f"many devices do not play {codec} of {chroma}: for them, convert the source to 4:2:0 "
+            "of an even size"
         )
     if bit_depth(form) > 8:
         return "many devices do not play H.264 of 10 bits: --codec hevc is played by more"
