@@ -756,6 +756,21 @@ def test_devices_share_a_batch() -> None:
     assert sorted(parts[0] + parts[1]) == whole
 
 
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"model": "flowsep", "kernel_sum_penalty": 0.1}, "remove kernel_sum_penalty"),
+        ({"model": "adaconv", "crops": [[0.0, 64]]}, "must be 79 or more for adaconv"),
+    ],
+)
+def test_settings_that_a_network_does_not_support_are_refused(
+    long_samples: Path, tmp_path: Path, changes: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        train(toy(long_samples, network={}, **{"crops": [[0.0, 64]], **changes}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_some_batches_are_processed_at_half_resolution(long_samples: Path, tmp_path: Path) -> None:
     tickets = iter(RequestSampler(TrainConfig(batch=2, half_res_probability=0.3), 0, lambda _: 64))
