@@ -2,9 +2,11 @@
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -76,12 +78,55 @@ def test_a_dataset_is_created_resumed_and_shown(clips: Path, tmp_path: Path) -> 
     next((dataset / "files").glob("clip1*")).unlink()
     told.clear()
     create_dataset(clips, dataset, SMALL, workers=1, progress=lambda *state: told.append(state))
-    assert [name for _, _, name in told] == ["clip1.mp4"]
+    names = [name for _, _, name in told]
+    assert sorted(names) == ["broken.mp4", "clip1.mp4"], "a file that failed is tried again"
     assert contents(dataset) == whole, "a resumed dataset equals one made in one go"
 
     assert read_report(dataset) == report
     assert draw_motion(dataset, report).stat().st_size > 1000
     assert cv2.imread(str(make_contact_sheet(dataset))).shape[1] > 100
+
+
+def test_files_that_failed_changed_or_belong_to_another_split_are_read_again(
+    clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset, read = tmp_path / "set", list[str]()
+
+    def create(**options: Any) -> dict[str, dict[str, Any]]:
+        read.clear()
+        report = create_dataset(
+            clips, dataset, SMALL, workers=1, progress=lambda *done: read.append(done[2]), **options
+        )
+        return {file["file"]: file for file in report["files"]}
+
+    before = create()
+    assert [name for name, file in before.items() if file["failed"]] == ["broken.mp4"]
+    shutil.copy(clips / "clip0.mp4", clips / "broken.mp4")
+    after = create()
+    assert read == ["broken.mp4"]
+    assert after["broken.mp4"]["samples"]
+    shutil.copy(clips / "clip1.mp4", clips / "clip0.mp4")
+    create()
+    assert read == ["clip0.mp4"], "another clip of the same name"
+
+    split = after["clip2.mp4"]["split"]
+    other = "train" if split == "validation" else "validation"
+    sources = tmp_path / "sources.csv"
+    sharer = next(name for name, file in after.items() if file["split"] == other)
+    sources.write_text(
+        f"file,licence,attribution,source\nclip2.mp4,CC0,me,one\n{sharer},CC0,me,one\n"
+    )
+    last = create(sources=[sources])
+    assert last["clip2.mp4"]["split"] == last[sharer]["split"]
+    assert last["clip2.mp4"]["licence"] == "CC0"
+    shards = [path.parent.name for path in dataset.glob("*/clip2-*.tar")]
+    assert sorted(set(shards) & {"train", "validation"}) == [last["clip2.mp4"]["split"]]
+    assert create(sources=[sources]) == last
+    assert read == []
+
+    (clips / "clip1.mp4").unlink()
+    assert "clip1.mp4" in create(sources=[sources])
+    assert "also has samples of 1 files that were not found: clip1-" in caplog.text
 
 
 def test_other_settings_are_refused(clips: Path, tmp_path: Path) -> None:
