@@ -49,6 +49,17 @@ def test_levels_that_look_bidirectional_levels_say_the_same_of_both_orders(
     assert [bool(each < 1e-4) for each in apart] == [level < levels for level in range(4)]
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of PyTorch itself
+def test_it_can_be_compiled_by_pytorch(model: FlowSep) -> None:
+    first, second = frames(64, 64)
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend="eager")
+    for gradients in (False, True):
+        with torch.set_grad_enabled(gradients):
+            expected = model(first, second, 0.3)
+            torch.testing.assert_close(compiled(first, second, 0.3), expected, atol=1e-4, rtol=0)
+
+
 def test_it_grows_from_a_smaller_one_that_has_learnt(model: FlowSep) -> None:
     first, second = frames()
     # Two ways would hide some of what one way says, a choice between flows would make much of it.
