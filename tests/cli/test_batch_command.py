@@ -49,6 +49,16 @@ def test_a_dry_run_prints_a_table_and_writes_nothing(run: Run, folder: Path) -> 
     assert not (folder.parent / "out").exists()
 
 
+def test_a_watched_folder_prints_why_a_video_failed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.mp4").write_text("no video")
+    monkeypatch.setattr("midframe.batch.run.watch", lambda find: iter(find()))
+    _, _, errors = run("batch", tmp_path / "in", tmp_path / "out", "--watch")
+    assert "bad.mp4 cannot be opened as a video" in errors
+
+
 def test_a_folder_without_videos_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     status, _, errors = run("batch", tmp_path / "empty", tmp_path / "out")

@@ -148,13 +148,16 @@ def make_batch(folder: Path, request: VideoRequest, *, overwrite: bool) -> Batch
 
 def watch_videos(work: Batch, find: Callable[[], Sequence[BatchVideo]]) -> None:
     """Run a batch on new videos of a folder until it is interrupted."""
-    from midframe.batch.run import watch
+    from midframe.batch.run import FAILURES, watch
     from midframe.cli.progress import new_batch_bar
 
     print_line(err, "midframe: waiting for new videos, until Ctrl-C")
     with new_batch_bar(err, None) as bar:
         for video in watch(find):
-            _show(work.run_video(video, make_progress_callback(bar)), bar)
+            result = work.run_video(video, make_progress_callback(bar))
+            _show(result, bar)
+            if result.status in FAILURES:
+                _print_failure(result)
 
 
 def run_videos(work: Batch, videos: Sequence[BatchVideo], *, hides_bar: bool = False) -> None:
@@ -175,9 +178,7 @@ def run_videos(work: Batch, videos: Sequence[BatchVideo], *, hides_bar: bool = F
     print_line(out, ", ".join(f"{count} {status}" for status, count in counts.items()))
     failures = [result for result in results if result.status in FAILURES]
     for result in failures:
-        name = str(result.video.source)
-        text = result.message if name in result.message else f"{name}: {result.message}"
-        print_line(err, f"midframe: {result.status}: {text}")
+        _print_failure(result)
     if failures:
         raise VideoError(f"{len(failures)} of {len(results)} videos failed or are damaged")
 
@@ -185,6 +186,13 @@ def run_videos(work: Batch, videos: Sequence[BatchVideo], *, hides_bar: bool = F
 def make_progress_callback(bar: BatchBar) -> BatchProgress:
     """Return the progress callback of a batch for a progress bar."""
     return lambda video, done, total: bar.update_video(one_line(video.name), done, total)
+
+
+def _print_failure(result: BatchVideoResult) -> None:
+    """Print why a video failed or is damaged."""
+    name = str(result.video.source)
+    text = result.message if name in result.message else f"{name}: {result.message}"
+    print_line(err, f"midframe: {result.status}: {text}")
 
 
 def _show(result: BatchVideoResult, bar: BatchBar) -> None:
