@@ -232,6 +232,16 @@ def test_a_run_without_a_checkpoint_is_resumed_from_the_first_step(
     assert all(torch.equal(value, stopped["model"][key]) for key, value in whole["model"].items())
 
 
+def test_a_run_is_resumed_after_its_dataset_was_moved(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, steps=2, evaluate_every=1)
+    train(config, tmp_path / "whole")
+    train(replace(config, steps=1), tmp_path / "moved")
+    moved = dataset.rename(tmp_path / "elsewhere")
+    train(replace(config, dataset=str(moved)), tmp_path / "moved", resume=True)
+    last = json.loads((tmp_path / "moved" / "config.json").read_text())["dataset"]
+    assert last == str(moved)
+
+
 def test_without_validation_samples_the_log_is_valid_json_and_the_last_weights_are_best(
     dataset: Path, tmp_path: Path
 ) -> None:

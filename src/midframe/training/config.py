@@ -25,8 +25,9 @@ FRACTIONS = (
     "ema_decay",
 )
 """Settings between 0 and 1."""
-CHANGEABLE = ("steps", "minutes", "evaluate_every", "workers")
-"""Settings that may change when a run is resumed."""
+CHANGEABLE = ("steps", "minutes", "evaluate_every", "workers", "dataset", "devices", "machines")
+"""Settings that may change when a run is resumed: the length of the run and the machine that it
+runs on. The samples of `dataset` must be the same in another place."""
 
 
 @dataclass(frozen=True)
