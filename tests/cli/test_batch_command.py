@@ -49,6 +49,16 @@ def test_a_dry_run_prints_a_table_and_writes_nothing(run: Run, folder: Path) -> 
     assert not (folder.parent / "out").exists()
 
 
+def test_results_of_sources_that_were_renamed_are_reported(run: Run, folder: Path) -> None:
+    out = folder.parent / "out"
+    (folder / "b.mp4").rename(folder / "sub.mp4")
+    options = ("--model", "flowsep-small", "--tile", 0)
+    assert "without a source" not in run("batch", folder, out, *options)[2]
+    (folder / "sub.mp4").rename(folder / "c.mp4")
+    _, _, errors = run("batch", folder, out, *options, "--dry-run")
+    assert f"{out} has 1 results without a source in {folder}: sub.mp4" in errors
+
+
 def test_a_watched_folder_prints_why_a_video_failed(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from midframe.batch.videos import BatchVideo
     from midframe.cli.progress import BatchBar
 
+MAX_SHOWN = 5
+"""Names in a message."""
+
 
 @command(
     epilog="""
@@ -88,7 +91,13 @@ def batch(
             )
         return
     check_no_address(folder, target)
-    from midframe.batch.videos import find_files, find_videos, name_results, skipped_suffixes
+    from midframe.batch.videos import (
+        find_files,
+        find_videos,
+        name_results,
+        results_without_source,
+        skipped_suffixes,
+    )
 
     source, out_folder = Path(folder), Path(target)
     files = find_files(source, out_folder)
@@ -99,6 +108,12 @@ def batch(
             f"{count} {suffix or 'without a suffix'}" for suffix, count in skipped.items()
         )
         print_line(err, f"midframe: skipped files without the suffix of a video: {counts}")
+    if others := results_without_source(out_folder, videos):
+        shown = ", ".join(others[:MAX_SHOWN]) + ", ..." * (len(others) > MAX_SHOWN)
+        print_line(
+            err,
+            f"midframe: {target} has {len(others)} results without a source in {folder}: {shown}",
+        )
     work = make_batch(out_folder, request, overwrite=overwrite)
     if dry_run:
         from midframe.batch.dry_run import estimate_videos
