@@ -3,6 +3,8 @@
 import itertools
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -296,6 +298,23 @@ def test_fast_motion_is_kept_at_a_smaller_scale(
     found = [shards.read_metadata(index) for index in range(len(shards))]
     assert {metadata["scale"] for metadata in found} == {0.5}
     assert all(3 < metadata["motion"] <= 6 for metadata in found)
+
+
+def test_processes_of_a_pool_end_if_their_parent_is_killed(tmp_path: Path) -> None:
+    text = """
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from midframe.data.create import end_with_parent
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent)
+    pool.submit(os.getpid).result()
+    os.kill(os.getpid(), 9)
+"""
+    script = tmp_path / "main.py"
+    script.write_text(text)
+    # the pipe of the output is closed when the last process that has it has ended
+    subprocess.run([sys.executable, script], stdout=subprocess.PIPE, timeout=60, check=False)
 
 
 def test_a_full_disk_ends_with_one_error(

@@ -5,13 +5,15 @@ import hashlib
 import json
 import logging
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from fnmatch import fnmatch
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path, PurePath
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -90,7 +92,9 @@ def create_dataset(
     jobs += _list_drawing_jobs(drawings, out, config)
     _prepare_folder(out, config)
     unfinished = [job for job in jobs if not is_done(job)]
-    pool = executor or ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = executor or ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=end_with_parent
+    )
     try:
         running = {pool.submit(extract_samples, job): job for job in unfinished}
         first_number = len(jobs) - len(unfinished) + 1
@@ -104,6 +108,19 @@ def create_dataset(
         pool.shutdown(cancel_futures=True)
     _report_other_files(out, jobs)
     return write_report(out)
+
+
+def end_with_parent() -> None:
+    """Start a thread that ends this process when its parent was killed: processes of a pool wait
+    for more work without end."""
+    parent = parent_process()
+    assert parent, "a pool started this process"
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def write_error(out: Path, error: OSError) -> DatasetError:
