@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -315,6 +317,17 @@ if __name__ == "__main__":
     script.write_text(text)
     # the pipe of the output is closed when the last process that has it has ended
     subprocess.run([sys.executable, script], stdout=subprocess.PIPE, timeout=60, check=False)
+
+
+def test_a_process_that_is_killed_ends_with_one_error(clips: Path, tmp_path: Path) -> None:
+    class Killed(Executor):
+        def submit(self, *_: Any) -> Future:  # type: ignore[override]
+            future: Future = Future()
+            future.set_exception(BrokenProcessPool("a process was terminated abruptly"))
+            return future
+
+    with pytest.raises(DatasetError, match="killed, as for lack of memory: run the same command"):
+        create_dataset(clips, tmp_path / "set", SMALL, executor=Killed())
 
 
 def test_a_full_disk_ends_with_one_error(

@@ -1,5 +1,6 @@
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import signal
@@ -230,6 +231,19 @@ def test_a_run_without_a_checkpoint_is_resumed_from_the_first_step(
     )
     assert stopped["state"]["step"] == 2
     assert all(torch.equal(value, stopped["model"][key]) for key, value in whole["model"].items())
+
+
+def test_a_process_that_loads_data_and_is_killed_ends_a_run_with_one_error(
+    dataset: Path, tmp_path: Path
+) -> None:
+    def kill_loader(entry: dict[str, float]) -> None:
+        if entry["step"]:
+            (loader,) = multiprocessing.active_children()
+            loader.kill()
+
+    config = toy(dataset, steps=40000, evaluate_every=40000, workers=1)
+    with pytest.raises(TrainingError, match=r"as for lack of memory .* with --resume"):
+        train(config, tmp_path / "run", progress=kill_loader)
 
 
 def test_a_run_is_resumed_after_its_dataset_was_moved(dataset: Path, tmp_path: Path) -> None:

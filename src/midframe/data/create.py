@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from fnmatch import fnmatch
 from multiprocessing import get_context, parent_process
@@ -83,7 +84,7 @@ def create_dataset(
 
     Raises:
         DatasetError: no videos were found, the settings differ from those of the interrupted run,
-            the disk is full, or no samples were extracted.
+            the disk is full, a process was killed, or no samples were extracted.
     """
     config = config or CreateConfig()
     inputs = [videos, *([photographs] if photographs else [])]
@@ -104,6 +105,11 @@ def create_dataset(
                 progress(done, len(jobs), Path(running[finished].name).name)
     except OSError as error:
         raise write_error(out, error) from error
+    except BrokenProcessPool as error:
+        raise DatasetError(
+            "a process that reads files was killed, as for lack of memory: run the same command "
+            "again, with fewer --workers; finished files are kept"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
     _report_other_files(out, jobs)

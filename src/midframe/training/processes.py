@@ -1,11 +1,12 @@
 """The processes of a training on several devices."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from torch import distributed
 
-from midframe.errors import ConfigError
+from midframe.errors import ConfigError, TrainingError
 from midframe.training.config import TrainConfig
 
 STARTED = ("LOCAL_RANK", "SLURM_NTASKS", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
@@ -32,6 +33,21 @@ def check_processes(config: TrainConfig, environment: Mapping[str, str] = os.env
             f"machines is {config.machines}, but nothing started the processes of the others: "
             "start the training on each machine by torchrun, or remove machines"
         )
+
+
+@contextmanager
+def report_killed_loader() -> Iterator[None]:
+    """Raise a TrainingError if a process that loads data is killed: a handler of PyTorch raises its
+    own error then, anywhere in a step, or the connection to the process is lost before."""
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+            raise
+        raise TrainingError(
+            f"a process that loads data was killed, as for lack of memory ({str(error).strip()}): "
+            "continue from the last checkpoint with --resume, with fewer workers"
+        ) from error
 
 
 def is_first_process() -> bool:
