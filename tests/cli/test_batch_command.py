@@ -103,6 +103,7 @@ def test_progress_of_several_videos_is_a_bar_or_hidden(run: Run, folder: Path) -
     ("words", "complaint"),
     [
         (["s3://films/in", "out"], "s3://films/in is an address: give --ray, or name a folder"),
+        (["in", "out", "--ray-cores", "2"], "--ray-cores is for the workers of a cluster"),
         (["in", "out", "--ray", "auto", "--dry-run"], "--dry-run estimates for this machine alone"),
         (["s3://films/in", "out", "--ray", "auto", "--watch"], "--watch needs a folder"),
         (["in", "out", "--ray", "ray://host:1"], "run midframe on a machine of the cluster"),

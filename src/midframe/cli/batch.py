@@ -90,6 +90,8 @@ def batch(
                 watching=watching,
             )
         return
+    if ray_cores:
+        raise OptionError("--ray-cores is for the workers of a cluster: give --ray too, or drop it")
     check_no_address(folder, target)
     from midframe.batch.videos import (
         find_files,
