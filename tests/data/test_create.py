@@ -79,11 +79,12 @@ def test_a_dataset_is_created_resumed_and_shown(clips: Path, tmp_path: Path) -> 
     assert shards.read_metadata(0)["file"] in splits
 
     whole = contents(dataset)
+    next((dataset / "files").glob("clip0*")).write_text("")  # a power cut
     next((dataset / "files").glob("clip1*")).unlink()
     told.clear()
     create_dataset(clips, dataset, SMALL, workers=1, progress=lambda *state: told.append(state))
     names = [name for _, _, name in told]
-    assert sorted(names) == ["broken.mp4", "clip1.mp4"], "a file that failed is tried again"
+    assert sorted(names) == ["broken.mp4", "clip0.mp4", "clip1.mp4"], "failed ones too"
     assert contents(dataset) == whole, "a resumed dataset equals one made in one go"
 
     assert read_report(dataset) == report

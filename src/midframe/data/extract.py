@@ -209,13 +209,13 @@ def is_done(job: ExtractionJob) -> bool:
     """
     try:
         found = rename_metadata(json.loads(metadata_path(job).read_text()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # damaged, as by a power cut
         return False
     source = {"licence": job.source.licence, "attribution": job.source.attribution}
     if found.get("failed") or any(found.get(name) != text for name, text in source.items()):
         return False
     identity = found.get("identity")
-    return found["split"] == job.split and (
+    return found.get("split") == job.split and (
         job.path is None or identity is None or identity == identity_of(job.path)
     )
 
