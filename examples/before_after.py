@@ -40,6 +40,8 @@ def enlarged(picture: Array, part: str) -> Array:
 
 
 if __name__ == "__main__":
+    if not 4 <= len(sys.argv) <= 5:
+        raise SystemExit(__doc__)
     video, index, target, *part = sys.argv[1:]
     first, second = frames(video, int(index))
     average = np.rint((first.astype(float) + second) / 2).astype(np.uint8)

@@ -26,6 +26,8 @@ PART = "85,30,130,130"
 """Left, top, width and height of what is shown."""
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
     model, target = sys.argv[1:]
     interpolator = midframe.Interpolator(model)
     rows = []

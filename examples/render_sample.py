@@ -57,4 +57,6 @@ def render(path: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2 or sys.argv[-1].startswith("-"):
+        raise SystemExit(__doc__)
     render(sys.argv[1] if len(sys.argv) > 1 else "sample.mp4")

@@ -61,3 +61,14 @@ def test_the_example_writes_an_image_without_midframe(model: Path, tmp_path: Pat
     with Image.open(files[-1]) as image:
         assert image.size == (50, 32)
     assert "import midframe" not in EXAMPLE.read_text()
+
+
+@pytest.mark.parametrize("name", ["animation", "before_after", "failures", "render_sample"])
+def test_an_example_without_its_arguments_prints_how_it_is_called(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = EXAMPLE.with_name(f"{name}.py")
+    monkeypatch.syspath_prepend(str(path.parent))
+    monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+    with pytest.raises(SystemExit, match=rf"python examples/{name}\.py "):
+        runpy.run_path(str(path), run_name="__main__")

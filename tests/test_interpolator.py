@@ -224,6 +224,15 @@ def test_times_may_be_numpy_and_pytorch_scalars() -> None:
             nearest_time(wrong, None)
 
 
+def test_a_device_may_be_that_of_pytorch_and_times_are_no_text(tiny_model: SepConv) -> None:
+    tool = Interpolator(tiny_model, device=torch.device("cpu"))
+    assert tool.options.device == "cpu"
+    frame = np.zeros((8, 8, 3), np.uint8)
+    assert interpolate(frame, frame, device=torch.device("cpu")).shape == frame.shape
+    with pytest.raises(ValueError, match=r"`times` is 0\.5: a sequence is needed"):
+        tool.interpolate_many(frame, frame, "0.5")  # type: ignore[arg-type]
+
+
 def test_a_forked_process_uses_one_thread(
     tool: Interpolator,
     frame: Render,

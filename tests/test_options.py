@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from helpers.video import Averager
 
+from midframe.batch.records import parse_record
 from midframe.cli.image import image
 from midframe.cli.video import compare, score, video
 from midframe.errors import OptionError, VideoError
@@ -153,6 +154,20 @@ def test_python_and_the_command_line_give_the_same_fingerprint() -> None:
     assert len({json.dumps(fingerprint(each)) for each in encodings}) == 1
     thresholds = [SourceOptions(cut_threshold=10), SourceOptions(cut_threshold=10.0)]
     assert len({json.dumps(fingerprint(each)) for each in thresholds}) == 1
+
+
+def test_no_factor_and_the_default_one_are_the_same_work(tmp_path: Path) -> None:
+    unset, given = (fingerprint(RetimingOptions(factor)) for factor in (None, 2))
+    assert unset == given
+    other = [RetimingOptions(3), RetimingOptions(2, slow=2), RetimingOptions(slow=2)]
+    assert len({json.dumps(fingerprint(each)) for each in other}) == 3
+    stored = {**unset, "factor": 2}  # by an earlier version
+    work = Segments(tmp_path / "out.mp4", stored)
+    work.add(0, b"", [])
+    assert work.close()
+    Segments(tmp_path / "out.mp4", unset, resume=True).close()
+    record = json.dumps({"settings": stored, "bytes": 1, "report": {}})
+    assert parse_record(record, 1, unset) == {}
 
 
 def test_resuming_with_another_tile_size_is_refused(tmp_path: Path) -> None:

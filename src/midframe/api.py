@@ -6,6 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import overload
 
+import torch
+
 from midframe.interpolator import Interpolator
 from midframe.media.pictures.images import Array
 from midframe.options import EnsembleSize, InterpolationOptions, Precision
@@ -17,7 +19,7 @@ def interpolate(
     second: Array,
     *,
     model: str = ...,
-    device: str = ...,
+    device: str | torch.device = ...,
     scale: int | None = ...,
     ensemble: EnsembleSize = ...,
     precision: Precision = ...,
@@ -29,7 +31,7 @@ def interpolate(
     *,
     times: Sequence[float | Fraction],
     model: str = ...,
-    device: str = ...,
+    device: str | torch.device = ...,
     scale: int | None = ...,
     ensemble: EnsembleSize = ...,
     precision: Precision = ...,
@@ -40,7 +42,7 @@ def interpolate(
     *,
     times: Sequence[float | Fraction] | None = None,
     model: str = InterpolationOptions.model,
-    device: str = InterpolationOptions.device,
+    device: str | torch.device = InterpolationOptions.device,
     scale: int | None = InterpolationOptions.scale,
     ensemble: EnsembleSize = InterpolationOptions.ensemble,
     precision: Precision = InterpolationOptions.precision,
@@ -67,7 +69,7 @@ def interpolate(
         >>> interpolate(grey, grey).shape
         (48, 64, 3)
     """
-    interpolator = _interpolator(model, device, scale, ensemble, precision, _version_of(model))
+    interpolator = _interpolator(model, str(device), scale, ensemble, precision, _version_of(model))
     if times is None:
         return interpolator.interpolate(first, second)
     return interpolator.interpolate_many(first, second, times)

@@ -64,7 +64,7 @@ class Interpolator:
         self,
         model: Network | FrameFunction | str | Path = InterpolationOptions.model,
         *,
-        device: str = InterpolationOptions.device,
+        device: str | torch.device = InterpolationOptions.device,
         tile: int | None = InterpolationOptions.tile,
         scale: int | None = InterpolationOptions.scale,
         ensemble: EnsembleSize = InterpolationOptions.ensemble,
@@ -74,7 +74,7 @@ class Interpolator:
     ) -> None:
         self.options = InterpolationOptions(
             str(model) if isinstance(model, str | Path) else type(model).__name__,
-            device=device,
+            device=str(device),
             tile=tile,
             scale=scale,
             ensemble=ensemble,
@@ -82,7 +82,7 @@ class Interpolator:
             depth=depth,
         )
         use_existing_threads()
-        devices = choose_devices(device)
+        devices = choose_devices(self.options.device)
         self.device = devices[0]
         """The first device."""
         network = as_network(model)
@@ -209,7 +209,7 @@ class Interpolator:
             ValueError: sizes or types differ, or a time lies outside [0, 1].
         """
         check_pair(first, second)
-        if isinstance(times, (int, float, Fraction)):
+        if isinstance(times, (int, float, Fraction, str)):
             raise ValueError(f"`times` is {times}: a sequence is needed, as in [{times}]")
         with self.on_free_device() as here:
             before = to_tensor(first, here.device)

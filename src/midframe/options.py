@@ -83,11 +83,12 @@ class InterpolationOptions:
     interpolates the middle only: times are exact to 1 / 2**(depth + 1) of the interval."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.device, str) or not DEVICE.fullmatch(self.device):
+        if not DEVICE.fullmatch(str(self.device)):
             raise OptionError(
                 f"`device` is {self.device!r}, which is not available: choose from auto, cpu, "
                 "cuda, cuda:1, mps"
             )
+        _replace(self, device=str(self.device))  # of a torch.device
         for name in ("tile", "scale", "depth"):
             if getattr(self, name) is not None:
                 _replace(self, **{name: _whole(name, getattr(self, name))})
@@ -264,9 +265,18 @@ def fingerprint(*options: Any) -> dict[str, Any]:
         for each in fields(group)
         if not each.metadata.get("same_frames")
     }
-    if "encoder_options" in found:  # no mapping and an empty one are the same
-        found["encoder_options"] = found["encoder_options"] or {}
-    return {"version": FINGERPRINT_VERSION, **found}
+    return canonical_fingerprint({"version": FINGERPRINT_VERSION, **found})
+
+
+def canonical_fingerprint(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a fingerprint, which may have been stored before, with one value for options that mean
+    the same: no encoder options and an empty mapping, and no factor and the default one."""
+    changed: dict[str, Any] = {}
+    if "encoder_options" in found:
+        changed["encoder_options"] = found["encoder_options"] or {}
+    if found.get("factor") == DEFAULT_FACTOR and not (found.get("fps") or found.get("slow")):
+        changed["factor"] = None
+    return {**found, **changed}
 
 
 def _to_json(value: Any) -> Any:

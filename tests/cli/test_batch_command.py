@@ -49,6 +49,26 @@ def test_a_dry_run_prints_a_table_and_writes_nothing(run: Run, folder: Path) -> 
     assert not (folder.parent / "out").exists()
 
 
+def test_results_of_sources_that_were_renamed_are_reported(run: Run, folder: Path) -> None:
+    out = folder.parent / "out"
+    (folder / "b.mp4").rename(folder / "sub.mp4")
+    options = ("--model", "flowsep-small", "--tile", 0)
+    assert "without a source" not in run("batch", folder, out, *options)[2]
+    (folder / "sub.mp4").rename(folder / "c.mp4")
+    _, _, errors = run("batch", folder, out, *options, "--dry-run")
+    assert f"{out} has 1 results without a source in {folder}: sub.mp4" in errors
+
+
+def test_a_watched_folder_prints_why_a_video_failed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.mp4").write_text("no video")
+    monkeypatch.setattr("midframe.batch.run.watch", lambda find: iter(find()))
+    _, _, errors = run("batch", tmp_path / "in", tmp_path / "out", "--watch")
+    assert "bad.mp4 cannot be opened as a video" in errors
+
+
 def test_a_folder_without_videos_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     status, _, errors = run("batch", tmp_path / "empty", tmp_path / "out")
@@ -83,6 +103,7 @@ def test_progress_as_json_is_refused_for_several_videos(run: Run, folder: Path) 
     ("arguments", "message"),
     [
         (["s3://films/in", "out"], "s3://films/in is an address: give --ray, or name a folder"),
+        (["in", "out", "--ray-cores", "2"], "--ray-cores is for the workers of a cluster"),
         (["in", "out", "--ray", "auto", "--dry-run"], "--dry-run estimates for this machine alone"),
         (["s3://films/in", "out", "--ray", "auto", "--watch"], "--watch needs a folder"),
         (["in", "out", "--ray", "ray://host:1"], "run midframe on a machine of the cluster"),

@@ -110,6 +110,10 @@ def test_several_interpolated_frames_are_numbered(
             "b.png is an input",
         ),
         (["kernels", "{dir}/a.png", "{dir}/b.png", "--ensemble", "8"], "drop --ensemble"),
+        (
+            ["kernels", "{dir}/a.png", "{dir}/b.png", "--quality", "best", "--at", "999,0"],
+            "--at is 999,0",
+        ),
         (["evaluate", "{dir}/nowhere"], "does not exist"),
         (["evaluate", "{dir}"], "no complete scene of a known layout"),
         (["dataset", "create", "{dir}/nowhere", "{dir}/set"], "does not exist"),

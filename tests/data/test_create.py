@@ -2,9 +2,15 @@
 
 import itertools
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -73,10 +79,12 @@ def test_a_dataset_is_created_resumed_and_shown(clips: Path, tmp_path: Path) -> 
     assert shards.read_metadata(0)["file"] in splits
 
     expected = contents(dataset)
+    next((dataset / "files").glob("clip0*")).write_text("")  # a power cut
     next((dataset / "files").glob("clip1*")).unlink()
     events.clear()
     create_dataset(clips, dataset, SMALL, workers=1, progress=lambda *state: events.append(state))
-    assert [name for _, _, name in events] == ["clip1.mp4"]
+    names = [name for _, _, name in events]
+    assert sorted(names) == ["broken.mp4", "clip0.mp4", "clip1.mp4"], "failed ones too"
     assert contents(dataset) == expected, (
         "a resumed dataset equals one created without interruption"
     )
@@ -84,6 +92,48 @@ def test_a_dataset_is_created_resumed_and_shown(clips: Path, tmp_path: Path) -> 
     assert read_report(dataset) == report
     assert draw_motion(dataset, report).stat().st_size > 1000
     assert cv2.imread(str(make_contact_sheet(dataset))).shape[1] > 100
+
+
+def test_files_that_failed_changed_or_belong_to_another_split_are_read_again(
+    clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset, read = tmp_path / "set", list[str]()
+
+    def create(**options: Any) -> dict[str, dict[str, Any]]:
+        read.clear()
+        report = create_dataset(
+            clips, dataset, SMALL, workers=1, progress=lambda *done: read.append(done[2]), **options
+        )
+        return {file["file"]: file for file in report["files"]}
+
+    before = create()
+    assert [name for name, file in before.items() if file["failed"]] == ["broken.mp4"]
+    shutil.copy(clips / "clip0.mp4", clips / "broken.mp4")
+    after = create()
+    assert read == ["broken.mp4"]
+    assert after["broken.mp4"]["samples"]
+    shutil.copy(clips / "clip1.mp4", clips / "clip0.mp4")
+    create()
+    assert read == ["clip0.mp4"], "another clip of the same name"
+
+    split = after["clip2.mp4"]["split"]
+    other = "train" if split == "validation" else "validation"
+    sources = tmp_path / "sources.csv"
+    sharer = next(name for name, file in after.items() if file["split"] == other)
+    sources.write_text(
+        f"file,licence,attribution,source\nclip2.mp4,CC0,me,one\n{sharer},CC0,me,one\n"
+    )
+    last = create(sources=[sources])
+    assert last["clip2.mp4"]["split"] == last[sharer]["split"]
+    assert last["clip2.mp4"]["licence"] == "CC0"
+    shards = [path.parent.name for path in dataset.glob("*/clip2-*.tar")]
+    assert sorted(set(shards) & {"train", "validation"}) == [last["clip2.mp4"]["split"]]
+    assert create(sources=[sources]) == last
+    assert read == []
+
+    (clips / "clip1.mp4").unlink()
+    assert "clip1.mp4" in create(sources=[sources])
+    assert "also has samples of 1 files that were not found: clip1-" in caplog.text
 
 
 def test_resuming_with_other_settings_is_refused(clips: Path, tmp_path: Path) -> None:
@@ -255,6 +305,34 @@ def test_clips_with_fast_motion_are_downscaled(
     samples = [shards.read_metadata(index) for index in range(len(shards))]
     assert {metadata["scale"] for metadata in samples} == {0.5}
     assert all(3 < metadata["motion"] <= 6 for metadata in samples)
+
+
+def test_processes_of_a_pool_end_if_their_parent_is_killed(tmp_path: Path) -> None:
+    text = """
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from midframe.data.create import end_with_parent
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent)
+    pool.submit(os.getpid).result()
+    os.kill(os.getpid(), 9)
+"""
+    script = tmp_path / "main.py"
+    script.write_text(text)
+    # the pipe of the output is closed when the last process that has it has ended
+    subprocess.run([sys.executable, script], stdout=subprocess.PIPE, timeout=60, check=False)
+
+
+def test_a_process_that_is_killed_ends_with_one_error(clips: Path, tmp_path: Path) -> None:
+    class Killed(Executor):
+        def submit(self, *_: Any) -> Future:  # type: ignore[override]
+            future: Future = Future()
+            future.set_exception(BrokenProcessPool("a process was terminated abruptly"))
+            return future
+
+    with pytest.raises(DatasetError, match="killed, as for lack of memory: run the same command"):
+        create_dataset(clips, tmp_path / "set", SMALL, executor=Killed())
 
 
 def test_a_full_disk_raises_one_error_and_the_command_can_be_repeated(

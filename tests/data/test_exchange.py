@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midframe.data.create import SPLITS
 from midframe.data.create_config import CreateConfig
 from midframe.data.exchange import export_dataset, import_dataset
+from midframe.data.extract import SPLITS
 from midframe.data.shards import Shards, ShardWriter, encode_jpeg
 from midframe.data.tfrecord import read_examples, write_examples
 from midframe.errors import DatasetError

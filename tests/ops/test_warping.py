@@ -1,5 +1,7 @@
 """Backward warping: known values."""
 
+import math
+
 import torch
 
 from midframe.ops.warping import warp
@@ -32,3 +34,13 @@ def test_warping_runs_on_the_device_of_its_inputs() -> None:
     features = torch.zeros(1, 3, 4, 5, device="meta")
     result = warp(features, torch.zeros(1, 2, 4, 5, device="meta"))
     assert (result.device, result.shape) == (features.device, features.shape)
+
+
+def test_a_flow_that_is_not_finite_does_not_crash_the_gradient() -> None:
+    features = torch.rand(1, 1, 4, 40, requires_grad=True)
+    flow = torch.full((1, 2, 4, 40), math.nan)
+    flow[..., 20:] = math.inf
+    flow.requires_grad_()
+    warp(features, flow).sum().backward()
+    assert features.grad is not None
+    assert features.grad.isfinite().all()

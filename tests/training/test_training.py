@@ -1,5 +1,6 @@
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import signal
@@ -238,6 +239,29 @@ def test_a_run_without_a_checkpoint_is_resumed_from_the_first_step(
     assert all(
         torch.equal(value, stopped["model"][key]) for key, value in uninterrupted["model"].items()
     )
+
+
+def test_a_process_that_loads_data_and_is_killed_ends_a_run_with_one_error(
+    dataset: Path, tmp_path: Path
+) -> None:
+    def kill_loader(entry: dict[str, float]) -> None:
+        if entry["step"]:
+            (loader,) = multiprocessing.active_children()
+            loader.kill()
+
+    config = toy(dataset, steps=40000, evaluate_every=40000, workers=1)
+    with pytest.raises(TrainingError, match=r"as for lack of memory .* with --resume"):
+        train(config, tmp_path / "run", progress=kill_loader)
+
+
+def test_a_run_is_resumed_after_its_dataset_was_moved(dataset: Path, tmp_path: Path) -> None:
+    config = toy(dataset, steps=2, evaluate_every=1)
+    train(config, tmp_path / "whole")
+    train(replace(config, steps=1), tmp_path / "moved")
+    moved = dataset.rename(tmp_path / "elsewhere")
+    train(replace(config, dataset=str(moved)), tmp_path / "moved", resume=True)
+    last = json.loads((tmp_path / "moved" / "config.json").read_text())["dataset"]
+    assert last == str(moved)
 
 
 def test_without_validation_samples_the_last_weights_are_saved_as_the_best(
@@ -774,6 +798,21 @@ def test_a_batch_is_divided_among_devices() -> None:
     batch = next(iter(RequestSampler(config, 3, lambda _: 64)))
     shares = [next(iter(RequestSampler(config, 3, lambda _: 64, rank, 2))) for rank in (0, 1)]
     assert sorted(shares[0] + shares[1]) == batch
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"model": "flowsep", "kernel_sum_penalty": 0.1}, "remove kernel_sum_penalty"),
+        ({"model": "adaconv", "crops": [[0.0, 64]]}, "must be 79 or more for adaconv"),
+    ],
+)
+def test_settings_that_a_network_does_not_support_are_refused(
+    long_samples: Path, tmp_path: Path, changes: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        train(toy(long_samples, network={}, **{"crops": [[0.0, 64]], **changes}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

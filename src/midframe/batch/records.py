@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from midframe.options import canonical_fingerprint
 from midframe.outputs import atomic_write, short_name
 from midframe.video.report import VideoReport
 
@@ -74,7 +75,8 @@ def parse_record(text: str, size: int, settings: Mapping[str, Any]) -> dict[str,
     try:
         record = json.loads(text)
         expected = json.loads(json.dumps(settings))  # tuples become lists, as in the record
-        matches = record["settings"] == expected and record["bytes"] == size
+        stored = canonical_fingerprint(record["settings"])
+        matches = stored == expected and record["bytes"] == size
         return dict(record["report"]) if matches else None
     except (ValueError, KeyError, TypeError):
         return None

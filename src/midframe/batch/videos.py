@@ -54,6 +54,23 @@ def skipped_suffixes(folder: Path, files: Iterable[Path]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
+def results_without_source(out: Path, videos: Iterable[BatchVideo]) -> list[str]:
+    """List the results of earlier runs in an output folder that none of the videos has, as those of
+    sources that were renamed or deleted, or of another folder; by their paths below it, sorted.
+
+    Args:
+        out: output folder.
+        videos: all videos of the batch.
+    """
+    records = out / RECORDS_FOLDER
+    names = {
+        path.relative_to(records).as_posix().removesuffix(".json")
+        for path in records.rglob("*.json")
+    }
+    others = names - {video.name for video in videos}
+    return sorted(name for name in others if (out / name).is_file())
+
+
 def find_files(folder: Path, out: Path) -> list[Path]:
     """List the files under a folder but outside of output folders; also links to files that do
     not exist, so that they are reported. Arguments and errors as of `find_videos`."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from midframe.batch.videos import BatchVideo
     from midframe.cli.progress import BatchBar
 
+MAX_SHOWN = 5
+"""Names in a message."""
+
 
 @command(
     epilog="""
@@ -87,8 +90,16 @@ def batch(
                 watching=watching,
             )
         return
+    if ray_cores:
+        raise OptionError("--ray-cores is for the workers of a cluster: give --ray too, or drop it")
     check_no_address(folder, target)
-    from midframe.batch.videos import find_files, find_videos, name_results, skipped_suffixes
+    from midframe.batch.videos import (
+        find_files,
+        find_videos,
+        name_results,
+        results_without_source,
+        skipped_suffixes,
+    )
 
     source, out_folder = Path(folder), Path(target)
     files = find_files(source, out_folder)
@@ -99,6 +110,12 @@ def batch(
             f"{count} {suffix or 'without a suffix'}" for suffix, count in skipped.items()
         )
         print_line(err, f"midframe: skipped files without the suffix of a video: {counts}")
+    if others := results_without_source(out_folder, videos):
+        shown = ", ".join(others[:MAX_SHOWN]) + ", ..." * (len(others) > MAX_SHOWN)
+        print_line(
+            err,
+            f"midframe: {target} has {len(others)} results without a source in {folder}: {shown}",
+        )
     work = make_batch(out_folder, request, overwrite=overwrite)
     if dry_run:
         from midframe.batch.dry_run import estimate_videos
@@ -148,13 +165,16 @@ def make_batch(folder: Path, request: VideoRequest, *, overwrite: bool) -> Batch
 
 def watch_videos(work: Batch, find: Callable[[], Sequence[BatchVideo]]) -> None:
     """Run a batch on new videos of a folder until it is interrupted."""
-    from midframe.batch.run import watch
+    from midframe.batch.run import FAILURES, watch
     from midframe.cli.progress import new_batch_bar
 
     print_line(err, "midframe: waiting for new videos, until Ctrl-C")
     with new_batch_bar(err, None) as bar:
         for video in watch(find):
-            _show(work.run_video(video, make_progress_callback(bar)), bar)
+            result = work.run_video(video, make_progress_callback(bar))
+            _show(result, bar)
+            if result.status in FAILURES:
+                _print_failure(result)
 
 
 def run_videos(work: Batch, videos: Sequence[BatchVideo], *, hides_bar: bool = False) -> None:
@@ -175,9 +195,7 @@ def run_videos(work: Batch, videos: Sequence[BatchVideo], *, hides_bar: bool = F
     print_line(out, ", ".join(f"{count} {status}" for status, count in counts.items()))
     failures = [result for result in results if result.status in FAILURES]
     for result in failures:
-        name = str(result.video.source)
-        text = result.message if name in result.message else f"{name}: {result.message}"
-        print_line(err, f"midframe: {result.status}: {text}")
+        _print_failure(result)
     if failures:
         raise VideoError(f"{len(failures)} of {len(results)} videos failed or are damaged")
 
@@ -185,6 +203,13 @@ def run_videos(work: Batch, videos: Sequence[BatchVideo], *, hides_bar: bool = F
 def make_progress_callback(bar: BatchBar) -> BatchProgress:
     """Return the progress callback of a batch for a progress bar."""
     return lambda video, done, total: bar.update_video(one_line(video.name), done, total)
+
+
+def _print_failure(result: BatchVideoResult) -> None:
+    """Print why a video failed or is damaged."""
+    name = str(result.video.source)
+    text = result.message if name in result.message else f"{name}: {result.message}"
+    print_line(err, f"midframe: {result.status}: {text}")
 
 
 def _show(result: BatchVideoResult, bar: BatchBar) -> None:

@@ -93,11 +93,16 @@ def load_defaults(path: Path | None, group: Any, *, option: str = "--config") ->
     return _read_table(path, group, found)
 
 
+def was_given(context: Any, name: str) -> bool:
+    """Return whether an option is given on the command line, not by a configuration or a preset."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def drop_configured(context: Any, **values: Any) -> Iterable[Any]:
     """Return the values of mutually exclusive options. If one of them is given on the command line,
     values from the configuration file become None."""
-    sources = {name: context.get_parameter_source(name) for name in values}
-    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    given = {name for name in values if was_given(context, name)}
     return [value if not given or name in given else None for name, value in values.items()]
 
 

@@ -8,8 +8,8 @@ import typer
 
 from midframe.cli.cluster import Ray, open_executor
 from midframe.cli.help import HelpCommand, HelpGroup
-from midframe.cli.shared import app, file_bar, out
-from midframe.errors import OptionError
+from midframe.cli.shared import app, err, file_bar, out, print_line
+from midframe.errors import DatasetError, OptionError
 
 dataset_app = typer.Typer(
     cls=HelpGroup, no_args_is_help=True, help="Create, import, export and show datasets."
@@ -121,6 +121,23 @@ def dataset_create(
         )
     draw_motion(target, report)
     print_report(report)
+    check_all_read(target, report)
+
+
+def check_all_read(dataset: Path, report: dict[str, Any]) -> None:
+    """Name the files that could not be read.
+
+    Raises:
+        DatasetError: there are such files.
+    """
+    failures = [file for file in report["files"] if file.get("failed")]
+    for file in failures:
+        print_line(err, f"midframe: failed: {file['file']}: {file['error']}")
+    if failures:
+        raise DatasetError(
+            f"{len(failures)} of {len(report['files'])} files could not be read, or not to their "
+            f"end; {dataset} has the samples of the others, and the same command tries these again"
+        )
 
 
 @command("import")

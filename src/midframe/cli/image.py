@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from midframe.cli.config import was_given
 from midframe.cli.options import takes_interpolation_options
 from midframe.cli.parameters import RETIMING, Overwrite
 from midframe.cli.shared import command, err, out, progress_bar
@@ -167,16 +169,18 @@ def kernels(
         typer.Option(metavar="X,Y", help="A pixel; can be repeated. The centre if not given."),
     ] = None,
     *,
+    context: typer.Context,
     interpolation: InterpolationOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the kernels of chosen pixels, and the motion that all kernels imply."""
     target = target or first.with_name(f"{first.stem}-kernels.png")
-    if interpolation.ensemble > 1:
+    if interpolation.ensemble > 1 and was_given(context, "ensemble"):
         raise OptionError(
             f"`ensemble` is {interpolation.ensemble}: a figure shows the kernels of one view, drop "
             "`ensemble`"
         )
+    interpolation = replace(interpolation, ensemble=1)  # a quality or a configuration has more
     pictures = check_drawing(first, second, target, interpolation.model, overwrite=overwrite)
     height, width = pictures[0].shape[:2]
     points = [parse_point(text, width, height) for text in at or [f"{width // 2},{height // 2}"]]

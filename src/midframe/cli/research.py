@@ -57,6 +57,7 @@ def train(
     if folder is None or not (config or resume):
         raise OptionError("CONFIG.toml is missing: name it, or continue a run by --resume --run")
     from midframe.training.loop import train as run_training
+    from midframe.training.processes import is_first_process
     from midframe.training.run_folder import BEST_FILE
 
     settings = _load_settings(config, folder, change or [], resume=resume)
@@ -66,10 +67,10 @@ def train(
         resume=resume,
         progress=lambda entry: out.print_json(json.dumps(_rounded(entry)), indent=None),
     )
-    out.print(
-        f"{folder}: " + ", ".join(f"{name} {value:.2f} dB" for name, value in scores.items()),
-        soft_wrap=True,
-    )
+    if not is_first_process():
+        return
+    text = ", ".join(f"{name} {value:.2f} dB" for name, value in scores.items())
+    out.print(f"{folder}: {text or 'no samples for validation'}", soft_wrap=True)
     out.print(f"the best weights: --model {folder / BEST_FILE}", soft_wrap=True)
 
 

@@ -5,20 +5,30 @@ import hashlib
 import json
 import logging
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from fnmatch import fnmatch
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path, PurePath
+from threading import Thread
 from typing import Any
 
 import numpy as np
 
 from midframe.data.aliases import rename_config, rename_metadata, split_folder
 from midframe.data.create_config import CreateConfig
-from midframe.data.extract import ExtractionJob, extract_samples, metadata_path
+from midframe.data.extract import (
+    ALL_SPLITS,
+    SPLITS,
+    ExtractionJob,
+    extract_samples,
+    is_done,
+    metadata_path,
+)
 from midframe.data.photographs import find_photographs
 from midframe.data.sources import Source, Sources, find_source, read_sources, relative_name
 from midframe.errors import DatasetError
@@ -31,11 +41,6 @@ log = logging.getLogger(__name__)
 SETTINGS_FILE = "dataset.json"
 REPORT_FILE = "report.json"
 ATTRIBUTION_FILE = "attribution.csv"
-SPLITS = ("train", "synthetic", "validation")
-"""Folders of shards: patches of clips; photographs and drawings with synthetic motion; patches of
-held-out clips."""
-FRAMES_FOLDER = "validation_frames"
-"""Folder of the full-size sequences of held-out clips."""
 MAX_KEY_BYTES = 200
 """Bytes of a file's name in its key; file systems allow 255, with the hash and suffixes."""
 MAX_SHOWN = 5
@@ -62,7 +67,8 @@ def create_dataset(
 
     Args:
         videos: folder that is searched for videos, or one video.
-        out: folder of the dataset. Files whose samples are there already are skipped.
+        out: folder of the dataset. Files whose samples are there already are skipped; those that
+            could not be read, changed, or belong to another split by now are read again.
         config: settings; when resuming they must equal those stored in `out`.
         photographs: folder of photographs, from which sequences with synthetic motion are rendered.
         drawings: number of shards of drawings with synthetic motion, each with
@@ -73,11 +79,12 @@ def create_dataset(
         progress: called after each file.
 
     Returns:
-        The report, which is also written to `out/report.json`, beside `attribution.csv`.
+        The report, which is also written to `out/report.json`, beside `attribution.csv`. Files
+        with `failed` could not be read, or not to their end.
 
     Raises:
         DatasetError: no videos were found, the settings differ from those of the interrupted run,
-            the disk is full, or no samples were extracted.
+            the disk is full, a process was killed, or no samples were extracted.
     """
     config = config or CreateConfig()
     inputs = [videos, *([photographs] if photographs else [])]
@@ -85,8 +92,10 @@ def create_dataset(
     jobs = [*_list_file_jobs(videos, photographs, out, config, sources)]
     jobs += _list_drawing_jobs(drawings, out, config)
     _prepare_folder(out, config)
-    unfinished = [job for job in jobs if not metadata_path(job).exists()]
-    pool = executor or ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    unfinished = [job for job in jobs if not is_done(job)]
+    pool = executor or ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=end_with_parent
+    )
     try:
         running = {pool.submit(extract_samples, job): job for job in unfinished}
         first_number = len(jobs) - len(unfinished) + 1
@@ -96,9 +105,28 @@ def create_dataset(
                 progress(done, len(jobs), Path(running[finished].name).name)
     except OSError as error:
         raise write_error(out, error) from error
+    except BrokenProcessPool as error:
+        raise DatasetError(
+            "a process that reads files was killed, as for lack of memory: run the same command "
+            "again, with fewer --workers; finished files are kept"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+    _report_other_files(out, jobs)
     return write_report(out)
+
+
+def end_with_parent() -> None:
+    """Start a thread that ends this process when its parent was killed: processes of a pool wait
+    for more work without end."""
+    parent = parent_process()
+    assert parent, "a pool started this process"
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def write_error(out: Path, error: OSError) -> DatasetError:
@@ -109,7 +137,7 @@ def write_error(out: Path, error: OSError) -> DatasetError:
 
 def create_folders(out: Path) -> None:
     """Create the folders of a dataset that do not exist."""
-    for split in (*SPLITS, FRAMES_FOLDER):
+    for split in ALL_SPLITS:
         split_folder(out, split).mkdir(parents=True, exist_ok=True)
     (out / "files").mkdir(exist_ok=True)
 
@@ -188,6 +216,21 @@ def _report_unknown_files(known: Sources, folders: Iterable[Path], lists: Iterab
         shown = ", ".join(map(str, unknown[:MAX_SHOWN]))
         names = ", ".join(map(str, lists))
         log.warning("%s: there is no such file for %d rows: %s", names, len(unknown), shown)
+
+
+def _report_other_files(out: Path, jobs: Iterable[ExtractionJob]) -> None:
+    """Log the files of a dataset that this run did not find: their samples remain in it."""
+    own = {metadata_path(job) for job in jobs}
+    paths = visible_files(out, out.glob("files/*.json"))
+    if others := [path.stem for path in paths if path not in own]:
+        shown = ", ".join(others[:MAX_SHOWN])
+        log.warning(
+            "%s also has samples of %d files that were not found: %s; to drop them, delete "
+            "files/NAME.json and the shards NAME.tar there",
+            out,
+            len(others),
+            shown,
+        )
 
 
 def _list_drawing_jobs(count: int, out: Path, config: CreateConfig) -> list[ExtractionJob]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from midframe.data.aliases import split_folder
 from midframe.data.create import (
-    SPLITS,
     DatasetProgress,
     choose_held_out,
     create_folders,
@@ -20,7 +19,7 @@ from midframe.data.create import (
     write_report,
 )
 from midframe.data.create_config import CreateConfig
-from midframe.data.extract import write_metadata
+from midframe.data.extract import SPLITS, write_metadata
 from midframe.data.layouts import find_sequences
 from midframe.data.shards import Shards, ShardWriter, decode_jpeg, encode_jpeg, shard_files
 from midframe.data.tfrecord import IMAGES, read_examples, write_examples

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from midframe.data.aliases import split_folder
+from midframe.data.aliases import rename_metadata, split_folder
 from midframe.data.clips import ClipFrame, read_clip
 from midframe.data.create_config import CreateConfig
 from midframe.data.drawings import render_drawing
@@ -29,6 +29,14 @@ from midframe.data.triplets import (
     optical_flow,
 )
 from midframe.errors import VideoError
+from midframe.media.reading.sources import identity_of
+
+SPLITS = ("train", "synthetic", "validation")
+"""Folders of shards: patches of clips; photographs and drawings with synthetic motion; patches of
+held-out clips."""
+FRAMES_FOLDER = "validation_frames"
+"""Folder of the full-size sequences of held-out clips."""
+ALL_SPLITS = (*SPLITS, FRAMES_FOLDER)
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,18 @@ class ExtractionJob:
 
 
 def extract_samples(job: ExtractionJob) -> None:
-    """Write the shards of one file, then its metadata file, which marks the file as done."""
+    """Write the shards of one file, then its metadata file, which marks the file as done; those of
+    an earlier extraction are replaced."""
     cv2.setNumThreads(1)
+    identity = identity_of(job.path) if job.path else None
+    metadata_path(job).unlink(missing_ok=True)
+    for split in ALL_SPLITS:
+        shard_path(job, split).unlink(missing_ok=True)
     digest = hashlib.sha256(f"{job.config.seed}/{job.name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     found = _extract(job, rng)
-    for split, patches in ((job.split, found.patches), ("validation_frames", found.sequences)):
-        _write(job, split_folder(job.out, split) / f"{job.key}.tar", patches, rng)
+    for split, patches in ((job.split, found.patches), (FRAMES_FOLDER, found.sequences)):
+        _write(job, shard_path(job, split), patches, rng)
     metadata = {
         "file": job.name,
         "split": job.split,
@@ -62,6 +75,8 @@ def extract_samples(job: ExtractionJob) -> None:
         "attribution": job.source.attribution,
         "sequences": found.count,
         "error": found.error,
+        "failed": found.failed,
+        "identity": identity,
         "samples": len(found.patches),
         "motion": [round(each.metadata["motion"], 2) for each in found.patches],
     }
@@ -75,10 +90,12 @@ class _Extracted:
     count: int
     """Number of sequences searched."""
     error: str | None
-    """Why reading stopped early, if it did."""
+    """Why reading stopped early, if it did, or why nothing in the file can be used."""
     patches: list[Patch]
     sequences: list[Patch] = field(default_factory=list)
     """Full-size sequences, of validation clips only."""
+    failed: bool = False
+    """Whether reading stopped early."""
 
 
 def _extract(job: ExtractionJob, rng: np.random.Generator) -> _Extracted:
@@ -93,7 +110,7 @@ def _extract_from_clip(
     path: Path, config: CreateConfig, rng: np.random.Generator, *, held_out: bool
 ) -> _Extracted:
     count = 0
-    error = None
+    error, failed = None, False
     patches = Reservoir(config.per_clip, config.min_novelty)
     random_patches = Reservoir(config.random_patches)
     full_size = Reservoir(config.validation_sequences)
@@ -112,8 +129,9 @@ def _extract_from_clip(
             if any_candidate and held_out and stride == 1 and scale == 1:
                 full_size.offer(Patch(rng.random(), np.stack(frames), {"frame": index}))
     except VideoError as failure:  # frames decoded before the error are used
-        error = str(failure)
-    return _Extracted(count, error, patches.patches + random_patches.patches, full_size.patches)
+        error, failed = str(failure).removeprefix(f"{path} "), True
+    found = patches.patches + random_patches.patches
+    return _Extracted(count, error, found, full_size.patches, failed)
 
 
 def _extract_from_photograph(
@@ -121,7 +139,7 @@ def _extract_from_photograph(
 ) -> _Extracted:
     photograph = read_photograph(path)
     if photograph is None:
-        return _Extracted(0, "cannot be read", [])
+        return _Extracted(0, "cannot be read", [], failed=True)
     return _render_synthetic(config, partial(render_moving_patch, photograph, rng))
 
 
@@ -176,6 +194,30 @@ def _motion(sequence: Frames) -> float:
 def metadata_path(job: ExtractionJob) -> Path:
     """Return the path of a file's metadata, which exists once the file is done."""
     return job.out / "files" / f"{job.key}.json"
+
+
+def shard_path(job: ExtractionJob, split: str) -> Path:
+    """Return the path of a file's shard in a split."""
+    return split_folder(job.out, split) / f"{job.key}.tar"
+
+
+def is_done(job: ExtractionJob) -> bool:
+    """Return whether the samples of a file are in the dataset, by its metadata: the same file was
+    read without an error, for the same split, and its licence is the same.
+
+    Older versions did not record the identity of the file.
+    """
+    try:
+        found = rename_metadata(json.loads(metadata_path(job).read_text()))
+    except (FileNotFoundError, ValueError):  # damaged, as by a power cut
+        return False
+    source = {"licence": job.source.licence, "attribution": job.source.attribution}
+    if found.get("failed") or any(found.get(name) != text for name, text in source.items()):
+        return False
+    identity = found.get("identity")
+    return found.get("split") == job.split and (
+        job.path is None or identity is None or identity == identity_of(job.path)
+    )
 
 
 def write_metadata(path: Path, metadata: dict[str, Any]) -> None:

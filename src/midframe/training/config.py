@@ -25,8 +25,9 @@ FRACTIONS = (
     "ema_decay",
 )
 """Settings between 0 and 1."""
-CHANGEABLE = ("steps", "minutes", "evaluate_every", "workers")
-"""Settings that may change when a run is resumed."""
+CHANGEABLE = ("steps", "minutes", "evaluate_every", "workers", "dataset", "devices", "machines")
+"""Settings that may change when a run is resumed: the length of the run and the machine that it
+runs on. The samples of `dataset` must be the same in another place."""
 
 
 @dataclass(frozen=True)
@@ -149,24 +150,34 @@ def load_config(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: the file cannot be read, or holds an unknown name or a value of a wrong type.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # Notepad writes a BOM
-        given = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        message = f"{path} cannot be read ({error.strerror}): name a file as in configs/"
-        raise ConfigError(message) from error
-    except ValueError as error:  # UnicodeDecodeError too
-        kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise ConfigError(f"{path} is not {kind}: {error}") from error
+    given = read_settings(path)
     settings = rename_settings(given)
     _log_old_names(given)
-    changed = {_apply_change(settings, change) for change in changes}
+    changed = {apply_change(settings, change) for change in changes}
     if "steps" in changed and "minutes" not in changed and settings.get("minutes"):
         raise ConfigError(
             f"--set steps: minutes is {settings['minutes']} in {path}, which decides when the "
             "training ends: add --set minutes=0 to train by steps"
         )
     return config_from(settings)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read plain values from a TOML file, or from a JSON file.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Notepad writes a BOM
+        found: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror}): name a file as in configs/"
+        raise ConfigError(message) from error
+    except ValueError as error:  # UnicodeDecodeError too
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise ConfigError(f"{path} is not {kind}: {error}") from error
+    return found
 
 
 def config_from(settings: Mapping[str, Any]) -> TrainConfig:
@@ -180,7 +191,7 @@ def config_from(settings: Mapping[str, Any]) -> TrainConfig:
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ConfigError(f"no setting {', '.join(unknown)}: choose from {', '.join(known)}")
-    values = {name: _convert(name, each, _default(known[name])) for name, each in settings.items()}
+    values = {name: convert(name, each, default_of(known[name])) for name, each in settings.items()}
     return TrainConfig(**values)
 
 
@@ -190,8 +201,12 @@ def find_differences(config: TrainConfig, other: TrainConfig) -> list[str]:
     return [name for name in names if getattr(config, name) != getattr(other, name)]
 
 
-def _apply_change(settings: dict[str, Any], change: str) -> str:
-    """Apply `change` ("key=value") to settings; return the name of the setting, or of the table."""
+def apply_change(settings: dict[str, Any], change: str) -> str:
+    """Apply `change` ("key=value") to settings; return the name of the setting, or of the table.
+
+    Raises:
+        ConfigError: there is no "=", or a part of a dotted key is no table.
+    """
     name, value = parse_change(change)
     first, *others = name.strip().split(".")
     *parents, last = rename_setting(first), *others
@@ -225,16 +240,26 @@ def _log_old_names(names: Iterable[str]) -> None:
             log.warning("setting %s was renamed to %s", name, rename_setting(name))
 
 
-def _default(setting: Any) -> Any:
+def default_of(setting: Any) -> Any:
+    """Return the default of a field of a dataclass."""
     return setting.default if setting.default is not MISSING else setting.default_factory()
 
 
-def _convert(name: str, value: Any, default: Any) -> Any:
-    """Return the value in the type of the default; integers are accepted for floats."""
+def convert(name: str, value: Any, default: Any) -> Any:
+    """Return the value in the type of the default; integers are accepted for floats, and lists for
+    tuples.
+
+    Raises:
+        ConfigError: the value has another type.
+    """
     if name == "crops":
         return _convert_crops(value)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(default, tuple):
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{name} is {value!r}: give a list")
+        return tuple(value)
     if type(value) is not type(default):
         raise ConfigError(
             f"{name} is {value!r}: give a value of type {type(default).__name__}, as {default!r}"

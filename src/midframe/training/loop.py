@@ -22,6 +22,7 @@ from midframe.training.muon import Muon
 from midframe.training.networks import create_network
 from midframe.training.objectives import Batch, create_objective
 from midframe.training.precision import training_precision
+from midframe.training.processes import check_processes, report_killed_loader
 from midframe.training.run_folder import BAD_BATCH_FILE, BEST_FILE, RunFolder
 from midframe.training.samples import check_data, load_batches
 from midframe.training.schedule import crop_size, fraction_done, learning_rate, supervision_weight
@@ -65,12 +66,15 @@ def train(
         The scores of the last validation: `patch_psnr` and `frame_psnr` in dB.
 
     Raises:
-        ConfigError, DatasetError, CheckpointError: the settings or the dataset are unusable, or the
-            run exists already or cannot be resumed.
-        TrainingError: the loss is not finite; the batch is written to the run folder.
+        ConfigError, DatasetError, CheckpointError: the settings or the dataset are unusable, other
+            processes were started than the settings describe, or the run exists already or cannot
+            be resumed.
+        TrainingError: the loss is not finite, and the batch is written to the run folder; or a
+            process that loads data was killed.
         KeyboardInterrupt: after SIGINT (Ctrl-C), when the step is finished and a checkpoint is
             written. SIGTERM and SIGHUP have their usual effect then.
     """
+    check_processes(config)
     fabric = Fabric(
         devices=config.devices,
         num_nodes=config.machines,
@@ -93,7 +97,7 @@ def train(
             folder.load_checkpoint(loop.state, model, ema, optimiser)
             loop.check_unfinished()
         ema.to(fabric.device)
-        with Interruption() as interruption:
+        with Interruption() as interruption, report_killed_loader():
             loop.run(interruption)
     finally:
         folder.close()

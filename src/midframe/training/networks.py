@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from midframe.errors import ConfigError
+from midframe.models.adaconv import PATCH, AdaConv
 from midframe.models.checkpoint import (
     build_config,
     build_model,
@@ -34,6 +35,8 @@ def create_network(config: TrainConfig) -> Network:
         multiple = model.stride * (2 if config.half_res_probability else 1)
         if any(size % multiple for _, size in config.crops):
             raise ConfigError(f"crops are {config.crops}: sizes must be multiples of {multiple}")
+    if isinstance(model, AdaConv) and min(size for _, size in config.crops) < PATCH:
+        raise ConfigError(f"crops are {config.crops}: sizes must be {PATCH} or more for adaconv")
     return model
 
 

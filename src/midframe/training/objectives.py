@@ -48,6 +48,8 @@ class Objective(nn.Module):
     """Whether the setting `loss` applies."""
     has_flow_supervision = False
     """Whether the setting `flow_supervision` applies."""
+    has_kernel_sum_penalty = False
+    """Whether the setting `kernel_sum_penalty` applies."""
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class SepConvObjective(Objective):
     """
 
     has_flow_supervision = True
+    has_kernel_sum_penalty = True
 
     def forward(self, batch: Batch, supervision_weight: float) -> tuple[Tensor, Losses]:
         kernels = self.model.kernels(batch.first, batch.second)
@@ -188,6 +191,8 @@ def create_objective(config: TrainConfig, model: Network) -> Objective:
         raise ConfigError(f"{config.model} always uses the loss of its paper: remove loss")
     if config.flow_supervision and not objective.has_flow_supervision:
         raise ConfigError(f"{config.model} has no flow supervision: remove flow_supervision")
+    if config.kernel_sum_penalty and not objective.has_kernel_sum_penalty:
+        raise ConfigError(f"{config.model} has no penalty on sums: remove kernel_sum_penalty")
     if config.kernel_sum_penalty and not getattr(model.config, "kernel_normalisation", False):
         raise ConfigError(
             f"{config.model} does not use kernel normalisation: remove kernel_sum_penalty"

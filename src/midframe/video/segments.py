@@ -16,6 +16,7 @@ from typing import Any
 import av
 
 from midframe.errors import BusyError, VideoError
+from midframe.options import canonical_fingerprint
 from midframe.outputs import short_name
 from midframe.video.lock import FolderLock
 from midframe.video.segment_database import SegmentDatabase
@@ -214,8 +215,9 @@ def segments_folder(target: Path) -> Path:
 
 def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     try:
-        stored = dict(json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        found = json.loads((folder / JOB_FILE).read_text(encoding="utf-8"))
+        stored = canonical_fingerprint(found)
+    except (ValueError, TypeError, AttributeError) as error:
         raise _damaged(folder, error) from error
     if stored.get("version") != settings.get("version"):
         raise VideoError(

@@ -49,6 +49,17 @@ def test_bidirectional_levels_give_the_same_flows_in_both_orders(
     assert [bool(each < 1e-4) for each in differences] == [level < levels for level in range(4)]
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of PyTorch itself
+def test_it_can_be_compiled_by_pytorch(model: FlowSep) -> None:
+    first, second = frames(64, 64)
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend="eager")
+    for gradients in (False, True):
+        with torch.set_grad_enabled(gradients):
+            expected = model(first, second, 0.3)
+            torch.testing.assert_close(compiled(first, second, 0.3), expected, atol=1e-4, rtol=0)
+
+
 def test_a_widened_network_predicts_nearly_the_same_frame(model: FlowSep) -> None:
     first, second = frames()
     # Bidirectional levels would hide the difference, and flow propagation would amplify it.

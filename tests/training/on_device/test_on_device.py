@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from midframe.errors import ConfigError
+from midframe.errors import ConfigError, TrainingError
 from midframe.models.checkpoint import load_model
 from midframe.models.flowsep import FlowSep, FlowSepConfig
 from midframe.models.sepconv import SepConv, SepConvConfig
@@ -370,8 +371,34 @@ def test_an_invalid_setting_of_a_leg_is_reported_in_one_line(
     for change, message in (
         ("minutes", "give key=value"),
         ("modell=flowsep", "no setting modell"),
+        ("clips=films", "clips is 'films': give a list"),
+        ("learning_rate=high", "learning_rate is 'high': give a value of type float"),
+        ("loss.census=1", "no loss census"),
+        ("shapes=[3]", "shapes has 3: give tables of size, batch"),
+        ("shapes=[{}]", "give tables of size, batch"),
+        ("validation=nowhere", "validation is nowhere: there is no such folder"),
+        ("resume_from=nowhere", "it has no leg to resume"),
     ):
         arguments = [str(tmp_path / "a.toml"), "--run", str(tmp_path / "run"), "--set", change]
         monkeypatch.setattr(sys, "argv", ["on_device", *arguments])
         with pytest.raises(SystemExit, match=message):
             command.main()
+    monkeypatch.setattr(sys, "argv", ["on_device", str(tmp_path / "b.toml"), "--run", "run"])
+    with pytest.raises(SystemExit, match=r"b\.toml cannot be read"):
+        command.main()
+
+
+def test_a_finished_leg_is_not_replaced_and_weights_that_are_not_finite_are_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = LegConfig(
+        model="sepconv", network={"taps": 3, "widths": (2, 3)}, shapes=(), seconds=0.0
+    )
+    train_leg(config, tmp_path / "first", CPU, lambda entry: None)
+    with pytest.raises(ConfigError, match="has a finished leg: name another folder"):
+        train_leg(config, tmp_path / "first", CPU, lambda entry: None)
+    nan = torch.full((1,), math.nan)
+    monkeypatch.setattr(GraphedMuon, "reset", lambda leg: leg.average[0].copy_(nan))
+    with pytest.raises(TrainingError, match="not finite after step 0"):
+        train_leg(config, tmp_path / "second", CPU, lambda entry: None)
+    assert not list((tmp_path / "second").glob("*.safetensors"))

@@ -167,6 +167,7 @@ class FlowSep(Network):
         default = scale_for(*first.shape[2:])
         scale = self.scale or default
         compiled = first.device.type == "cpu" and not compilation_is_disabled()
+        compiled = compiled and not torch.compiler.is_compiling()
         if compiled and not torch.is_grad_enabled():
             compile_pipelines(self, first.shape[1], scale)
         passes = self.config.coarse_passes + count_halvings(default, scale)

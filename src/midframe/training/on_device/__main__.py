@@ -7,7 +7,6 @@ import argparse
 import json
 import sys
 import time
-import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 
 from midframe.errors import ConfigError, MidframeError
-from midframe.training.config import parse_change
+from midframe.training.config import apply_change, convert, default_of, read_settings
 from midframe.training.on_device.leg import train_leg
 from midframe.training.on_device.leg_config import LegConfig
 from midframe.training.on_device.step import StepShape
@@ -37,8 +36,9 @@ def main() -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
-    settings = tomllib.loads(given.settings.read_text())
-    settings.update(parse_change(change) for change in given.set)
+    settings = read_settings(given.settings)
+    for change in given.set:
+        apply_change(settings, change)
     started = time.time()
 
     def report(entry: dict[str, Any]) -> None:
@@ -51,20 +51,26 @@ def config_from(settings: dict[str, Any]) -> LegConfig:
     """Create a config from plain values.
 
     Raises:
-        ConfigError: an unknown name.
+        ConfigError: an unknown name or a value of a wrong type.
     """
-    known = [each.name for each in fields(LegConfig)]
+    known = {each.name: each for each in fields(LegConfig)}
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ConfigError(f"no setting {', '.join(unknown)}: choose from {', '.join(known)}")
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
-    }
+    values = {name: convert(name, each, default_of(known[name])) for name, each in settings.items()}
     if "shapes" in values:
-        values["shapes"] = tuple(
-            StepShape(**{**shape, "batch": tuple(shape["batch"])}) for shape in values["shapes"]
-        )
+        values["shapes"] = tuple(map(_shape_from, values["shapes"]))
     return LegConfig(**values)
+
+
+def _shape_from(shape: Any) -> StepShape:
+    try:
+        return StepShape(**{**shape, "batch": tuple(shape["batch"])})
+    except (TypeError, KeyError) as error:
+        names = ", ".join(each.name for each in fields(StepShape))
+        raise ConfigError(
+            f"shapes has {shape!r}: give tables of {names}, as in {{size = 192, batch = [44, 20]}}"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from midframe.errors import ConfigError
+from midframe.errors import ConfigError, TrainingError
 from midframe.models.checkpoint import channels_last
 from midframe.training.on_device.leg_config import LegConfig
 from midframe.training.on_device.leg_data import LegData, choose
-from midframe.training.on_device.leg_files import resume, save, save_average
+from midframe.training.on_device.leg_files import STATE_FILE, resume, save, save_average
 from midframe.training.on_device.leg_network import TrainedNetwork, create_network
 from midframe.training.on_device.optimiser import GraphedMuon
 from midframe.training.on_device.step import LOSSES, GraphedStep
@@ -24,6 +24,8 @@ from midframe.training.on_device.validation import Triplet, read_triplets, valid
 
 Report = Callable[[dict[str, Any]], None]
 Scores = dict[str, float]
+DONE_FILE = "DONE"
+"""Exists in the folder of a leg that is finished."""
 STEPS_AHEAD = 8
 """Steps by which the CPU may run ahead of the device, and so past the deadline."""
 
@@ -42,8 +44,10 @@ def train_leg(config: LegConfig, folder: Path, device: torch.device, report: Rep
         the ground truth).
 
     Raises:
-        ConfigError: the settings are wrong.
+        ConfigError: the settings are wrong, or a folder is missing or in use.
+        TrainingError: the weights are not finite; the files of the last validation remain.
     """
+    check_folders(config, folder)
     torch.manual_seed(config.seed)
     weights_of_losses = loss_weights(config)
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,7 +145,7 @@ class _Leg:
         scores = self._validate(1.0)
         self._save()
         self.report({"step": self.count, "done": 1.0, "losses": self._mean_losses()})
-        (self.folder / "DONE").write_text(json.dumps(scores))
+        (self.folder / DONE_FILE).write_text(json.dumps(scores))
         return scores
 
     def _step(self, done: float) -> None:
@@ -183,7 +187,26 @@ class _Leg:
         return scores
 
     def _save(self) -> None:
+        if not all(bool(each.isfinite().all()) for each in self.optimiser.average):
+            raise TrainingError(
+                f"the weights are not finite after step {self.count}: start again with a lower "
+                f"learning_rate; {self.folder} has the weights of the last validation before"
+            )
         save(self.ema_model, self.model, self.optimiser, self.folder, self.config)
+
+
+def check_folders(config: LegConfig, run: Path) -> None:
+    """Check the folders of a leg before the work.
+
+    Raises:
+        ConfigError: `run` has a finished leg, or another folder does not exist or has no leg.
+    """
+    if (run / DONE_FILE).exists():
+        raise ConfigError(f"{run} has a finished leg: name another folder")
+    if config.resume_from and not (Path(config.resume_from) / STATE_FILE).exists():
+        raise ConfigError(f"resume_from is {config.resume_from}: it has no leg to resume")
+    if config.validation and not Path(config.validation).is_dir():
+        raise ConfigError(f"validation is {config.validation}: there is no such folder")
 
 
 def learning_rate(config: LegConfig, count: int, done: float) -> float:

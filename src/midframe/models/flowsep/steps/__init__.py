@@ -22,7 +22,7 @@ def select_steps(tensor: Tensor) -> Steps:
     FlowSep calls it in each of its methods: device and gradients are not known in the constructor
     (`Module.to` may follow `for_inference`).
     """
-    plain = tensor.dtype == torch.float64 or torch.compiler.is_exporting()
+    plain = tensor.dtype == torch.float64 or torch.compiler.is_compiling()  # exporting too
     if plain or compilation_is_disabled():
         return ReferenceSteps()
     return _steps_for(tensor.device.type, torch.is_grad_enabled())
