@@ -58,10 +58,18 @@ def test_alpha_moves_with_the_picture(tmp_path: Path, codec: str) -> None:
         assert abs(found / peak - (before + (after - before) * (n % 4) / 4)).mean() < 0.02
 
 
+def test_vp9_holds_alpha_in_the_only_format_that_players_support(tmp_path: Path) -> None:
+    source = render_clear(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
+    report = interpolate_video(source, tmp_path / "out.webm", model=Averager())
+    assert report.problems == ()
+    with av.open(str(tmp_path / "out.webm")) as container:
+        assert container.streams.video[0].metadata["alpha_mode"] == "1"
+
+
 def test_alpha_that_a_codec_cannot_hold_is_named(tmp_path: Path) -> None:
     source = render_clear(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
-    assert report.dropped[0] == "alpha (yuv420p10le has none: prores, vp9 and ffv1 can keep it)"
+    assert report.dropped[0] == "alpha (yuv444p10le has none: prores, vp9 and ffv1 can keep it)"
 
 
 def test_colours_behind_clear_pixels_are_not_mixed_in(tiny_model: SepConv) -> None:
