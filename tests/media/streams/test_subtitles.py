@@ -79,6 +79,12 @@ def test_pictures_of_text_are_copied_into_matroska_and_reported_elsewhere(tmp_pa
         )
 
 
+def test_pictures_of_text_are_copied_into_the_transport_streams_of_discs(tmp_path: Path) -> None:
+    source = render_texts(tmp_path / "in.mkv", "hdmv_pgs_subtitle", [(100, 0, PGS), (600, 0, PGS)])
+    kept = interpolate_video(source, tmp_path / "out.m2ts", model=Averager())
+    assert (kept.dropped, kept.streams, kept.problems) == ((), {"subtitle": 1}, ())
+
+
 def test_what_follows_the_end_of_a_picture_of_text_is_not_written(tmp_path: Path) -> None:
     """FFmpeg would write it into the first stream, which is the picture."""
     assert end_of_composition(PGS) == end_of_composition(PGS + b"\0\x80\0\0") == len(PGS)
