@@ -6,7 +6,7 @@ import av
 import pytest
 from PIL import Image
 
-from midframe.media.gif_blocks import first_block, has_image, insert_comment, lacks_controls
+from midframe.media.gif_blocks import first_block, has_image, insert_comment, is_misread_by_ffmpeg
 
 
 def gif() -> bytes:
@@ -45,7 +45,7 @@ def test_images_without_a_control_extension_are_found(delay: dict[str, int]) -> 
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], **delay)
     data = file.getvalue()
     with av.open(io.BytesIO(data)) as container:
-        assert lacks_controls(data) == (len(list(container.decode(video=0))) < 3)
-    assert not lacks_controls(gif())
+        assert is_misread_by_ffmpeg(data) == (len(list(container.decode(video=0))) < 3)
+    assert not is_misread_by_ffmpeg(gif())
     for end in (*range(13), *range(13, len(data), 37)):  # files that were cut off
-        lacks_controls(data[:end])
+        is_misread_by_ffmpeg(data[:end])

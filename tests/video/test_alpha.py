@@ -58,6 +58,14 @@ def test_alpha_is_interpolated_with_the_colours(tmp_path: Path, codec: str) -> N
         assert abs(found / peak - (before + (after - before) * (n % 4) / 4)).mean() < 0.02
 
 
+def test_vp9_stores_alpha_in_the_only_format_that_players_support(tmp_path: Path) -> None:
+    source = render_clear(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
+    report = interpolate_video(source, tmp_path / "out.webm", model=Averager())
+    assert report.problems == ()
+    with av.open(str(tmp_path / "out.webm")) as container:
+        assert container.streams.video[0].metadata["alpha_mode"] == "1"
+
+
 def test_alpha_that_a_codec_does_not_support_is_reported(tmp_path: Path) -> None:
     source = render_clear(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())

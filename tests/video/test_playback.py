@@ -8,6 +8,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from helpers.streams import render_rich
 from helpers.video import Averager, render_frame
 
 from midframe.media.reading.thumbnails import TimedThumbnail, make_thumbnail
@@ -121,6 +122,12 @@ def test_shifted_sound_and_missing_streams_are_reported(
         "1 audio beside the video stream instead of 2 audio" in problem
         for problem in report.problems
     )
+
+
+def test_sound_of_packets_without_durations_ends_within_its_last_packet(tmp_path: Path) -> None:
+    source = render_rich(tmp_path / "in.mkv", sound="alac")
+    sound, _ = decode_playback(source, 1 / RATE).sounds
+    assert abs(sound.packet - Fraction(4096, 48000)) < Fraction(1, 500)
 
 
 def test_thumbnails_distinguish_frames_but_not_their_encodings() -> None:

@@ -38,11 +38,12 @@ MPEG_TS_CODECS = frozenset(
     (
         *("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"),
         *("aac", "mp2", "mp3", "ac3", "eac3", "dts", "opus"),
-        *("dvb_subtitle", "dvb_teletext"),
+        "pcm_bluray",
+        *("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle"),
     )
 )
 """Codecs with a stream type in MPEG-TS; FFmpeg has no such list, and muxes other codecs as private
-data."""
+data. TrueHD has one too, but it needs an AC-3 stream beside it in the same packets."""
 UNUSUAL_IN_AVI = frozenset(("av1", "vp8", "vp9", "vorbis", "opus"))
 """Codecs that FFmpeg muxes into AVI although few players support them there."""
 CODEC_SUFFIXES = {"prores": ".mov", "ffv1": ".mkv"}

@@ -1,5 +1,7 @@
 """The blocks of GIF files (GIF89a specification, appendix A)."""
 
+from collections.abc import Iterator
+
 SIGNATURE = b"GIF8"
 HEADER_BYTES = 13
 """Bytes of the signature and the logical screen descriptor."""
@@ -7,6 +9,10 @@ EXTENSION, IMAGE = 0x21, 0x2C
 """First bytes of blocks."""
 COMMENT, CONTROL = 0xFE, 0xF9
 """Second bytes of a comment, and of a graphic control extension."""
+DELAY = 4
+"""Position of the delay in a graphic control extension, in hundredths of a second."""
+MIN_DELAY = 1
+"""The longest delay that browsers replace by a tenth of a second."""
 DESCRIPTOR_BYTES = 10
 """Bytes of an image descriptor, before its colour table."""
 
@@ -39,23 +45,32 @@ def has_image(data: bytes) -> bool:
     return place < len(data) and data[place] == IMAGE
 
 
-def lacks_controls(data: bytes) -> bool:
-    """Return whether a file has an image after the first one without a graphic control extension:
-    FFmpeg's demuxer begins a packet at each extension, and drops such an image."""
-    place = first_block(data)
-    images, controlled = 0, False
-    while place + DESCRIPTOR_BYTES < len(data):
-        if data[place] == EXTENSION:
-            controlled |= data[place + 1] == CONTROL
-            place = _skip_sub_blocks(data, place + 2)
-        elif data[place] == IMAGE:
-            if images and not controlled:
+def is_misread_by_ffmpeg(data: bytes) -> bool:
+    """Return whether FFmpeg reads a file in another way than browsers.
+
+    An image after the first one without a graphic control extension is dropped: FFmpeg's demuxer
+    begins a packet at each extension. Of the delays up to `MIN_DELAY`, only 0 is replaced.
+    """
+    images, delay = 0, None
+    for block in _blocks(data):
+        if data[block] == IMAGE:
+            if images and delay is None:
                 return True
-            images, controlled = images + 1, False
-            place = _skip_sub_blocks(data, _after_colours(data, place) + 1)
-        else:
-            break
+            images, delay = images + 1, None
+        elif data[block + 1] == CONTROL:
+            delay = int.from_bytes(data[block + DELAY : block + DELAY + 2], "little")
+            if 0 < delay <= MIN_DELAY:
+                return True
     return False
+
+
+def _blocks(data: bytes) -> Iterator[int]:
+    """Yield the positions of the extensions and images of a file."""
+    place = first_block(data)
+    while place + DESCRIPTOR_BYTES < len(data) and data[place] in (EXTENSION, IMAGE):
+        yield place
+        begin = place + 2 if data[place] == EXTENSION else _after_colours(data, place) + 1
+        place = _skip_sub_blocks(data, begin)
 
 
 def _after_colours(data: bytes, place: int) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 
 from midframe.errors import OptionError, VideoError
 from midframe.interpolator import Interpolator
+from midframe.media.colour.side_data import has_dolby_colours
 from midframe.media.reading.sources import changes_of, identity_of
 from midframe.media.writing.encoder_options import playback_warning
 from midframe.options import (
@@ -239,6 +240,13 @@ def render_result(
         conversion = render_job.conversion
         if conversion.picture.interlaced_frame and not options.source.deinterlace:
             log.warning("%s is interlaced: use --deinterlace for progressive frames", path)
+        if has_dolby_colours(conversion.source.contents.description):
+            log.warning(
+                "%s has the colours of Dolby Vision (profile 5), which become green and purple "
+                "without its metadata, and the result cannot have these: convert it to HDR10 or "
+                "SDR first (FFmpeg's filter libplacebo does that)",
+                path,
+            )
         sink = target.begin(conversion, resume=resume, overwrite=overwrite)
         warning = playback_warning(sink.encoding.encoder, sink.encoding.pixel_format)
         if warning and options.encoding.codec is None:

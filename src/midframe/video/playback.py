@@ -26,7 +26,7 @@ class StreamSpan:
     end: Fraction
     packet: Fraction = Fraction(0)
     """Duration of its longest packet, a tolerance for its end: not all containers cut the last
-    packet."""
+    packet. The least distance of two packets if none states a duration."""
 
 
 @dataclass
@@ -117,9 +117,10 @@ def _extend_span(spans: dict[int, StreamSpan], packet: Any) -> None:
     begin = packet.pts * packet.time_base
     end = begin + (packet.duration or 0) * packet.time_base
     before = spans.get(packet.stream.index, StreamSpan(begin, end))
-    spans[packet.stream.index] = StreamSpan(
-        min(before.begin, begin), max(before.end, end), max(before.packet, end - begin)
-    )
+    longest = max(before.packet, end - begin)
+    if not packet.duration and (distance := begin - before.end) > 0:
+        longest = min(before.packet or distance, distance)
+    spans[packet.stream.index] = StreamSpan(min(before.begin, begin), max(before.end, end), longest)
 
 
 def _decode_packet(found: Playback, decoder: Any, packet: Any, *, use_dts: bool) -> None:

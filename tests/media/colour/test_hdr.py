@@ -51,6 +51,14 @@ def test_hdr10_metadata_is_kept(tmp_path: Path, codec: str, name: str) -> None:
         assert found.mastering_display == pytest.approx(DISPLAY, abs=2e-4)
 
 
+def test_hdr10_metadata_that_an_encoder_cannot_write_is_reported(tmp_path: Path) -> None:
+    source = render_hdr(tmp_path / "in.mkv", PQ, METADATA)
+    report = interpolate_video(source, tmp_path / "out.mov", model=Averager(), codec="prores")
+    assert report.dropped == ("HDR10 metadata (only x264, x265 and SVT-AV1 write it)",)
+    report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
+    assert report.dropped == ()
+
+
 def test_hlg_keeps_its_tags_without_mastering_display_metadata(tmp_path: Path) -> None:
     source = render_hdr(tmp_path / "in.mp4", HLG, HdrMetadata(None, None))
     interpolate_video(source, tmp_path / "out.mp4", model=Averager(), codec="hevc")

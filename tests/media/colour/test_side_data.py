@@ -11,6 +11,7 @@ from helpers.video import Averager, frames_of, render_frame
 
 from midframe.media.colour.side_data import (
     CAPTIONS,
+    has_dolby_colours,
     lost_metadata,
     side_data_of,
     with_side_data,
@@ -176,3 +177,16 @@ def test_side_data_that_pyav_does_not_list_is_skipped(tmp_path: Path) -> None:
         found = side_data_of(next(container.decode(video=0)))
     assert struct.unpack("<9i", found["DISPLAYMATRIX"])[1] != 0
     assert not any(name.startswith("UNKNOWN") for name in found)
+
+
+@pytest.mark.parametrize(
+    ("profile", "compatible", "own"), [(5, 0, True), (10, 0, True), (8, 1, False), (7, 0, False)]
+)
+def test_only_some_profiles_of_dolby_vision_have_colours_of_their_own(
+    profile: int, compatible: int, own: bool
+) -> None:
+    record = (
+        f"DOVI configuration record: version: 1.0, profile: {profile}, level: 1, rpu flag: 1, "
+        f"el flag: 0, bl flag: 1, compatibility id: {compatible}, compression: 0"
+    )
+    assert has_dolby_colours(record) is own

@@ -105,3 +105,11 @@ def test_dropped_frames_leave_a_source_regular() -> None:
 )
 def test_sources_without_one_grid_are_not_regular(times: list[Fraction]) -> None:
     assert not measure_rate(times, Fraction(1, 90000), [Fraction(25)]).regular
+
+
+def test_a_short_source_with_dropped_frames_has_the_rate_of_its_grid() -> None:
+    kept = [time for n, time in enumerate(rounded(Fraction(60), MILLISECOND, 90)) if n % 5 < 4]
+    found = measure_rate(
+        [time for n, time in enumerate(kept) if n % 7], MILLISECOND, [Fraction(60)]
+    )
+    assert (found.rate, found.regular) == (60, True)

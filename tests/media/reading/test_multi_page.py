@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.image_sequences import animation, rendered
+from helpers.image_sequences import animation, render_image, rendered
 from helpers.video import Averager, check_refused, frames_of, render_frame
-from PIL import features
+from PIL import Image, features
 
 from midframe.errors import SourceError
 from midframe.media.reading import multi_page
@@ -66,6 +66,19 @@ def test_a_gif_without_delays_keeps_all_its_images(tmp_path: Path) -> None:
     assert (report.frames_in, report.frames_kept, report.length_in) == (4, 4, Fraction(4, 10))
 
 
+@pytest.mark.parametrize("name", ["in.gif", "in.webp"])
+def test_images_with_the_shortest_delay_are_shown_as_in_browsers(tmp_path: Path, name: str) -> None:
+    source = animation(tmp_path / name, rendered(4), duration=[20, 10, 40, 40])
+    report = interpolate_video(source, tmp_path / "out.mkv", model=Averager())
+    assert (report.frames_in, report.length_in) == (4, Fraction(200, 1000))
+
+
+def test_a_gif_that_pillow_reads_has_no_partial_transparency(tmp_path: Path) -> None:
+    frames = [Image.fromarray(render_image(n, alpha=True)) for n in range(3)]
+    source = animation(tmp_path / "in.gif", frames, duration=10)
+    assert interpolate_video(source, tmp_path / "out.gif", model=Averager()).dropped == ()
+
+
 def test_an_unreadable_gif_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
@@ -81,7 +94,9 @@ def test_a_gif_is_examined_again_only_after_it_changed(
 ) -> None:
     source = tmp_path / "in.gif"
     reads = []
-    monkeypatch.setattr(multi_page, "lacks_controls", lambda data: bool(reads.append(len(data))))
+    monkeypatch.setattr(
+        multi_page, "is_misread_by_ffmpeg", lambda data: bool(reads.append(len(data)))
+    )
     for content in (b"GIF8 one", b"GIF8 another"):
         source.write_bytes(content)
         assert not is_stack(source)

@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from helpers.signals import default_signals
+from helpers.sound import render_tone
 from helpers.video import Averager, frames_of, planes, render_frame
 
 from midframe.errors import VideoError
@@ -94,6 +95,15 @@ def test_sound_of_an_flv_pipe_may_be_longer_than_its_video(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_sound_in_a_pipe_is_reported(tmp_path: Path) -> None:
+    source = render_tone(tmp_path / "in.mkv")
+    with source.open("rb") as file, PipeReader(descriptor=file.fileno()) as pipe:
+        assert pipe.warnings == [
+            "a pipe is read for its video only, so its streams of audio are dropped: name a file "
+            "to keep them"
+        ]
+
+
 def test_a_broken_stream_is_refused(tiny_weights: Path) -> None:
     command = [sys.executable, "-m", "midframe", "video", "-", "-", "--model", str(tiny_weights)]
     done = subprocess.run(command, input=b"this is no video", capture_output=True, timeout=60)

@@ -1,4 +1,4 @@
-"""Telecined video that is not marked as interlaced."""
+"""Telecined video."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from helpers.video import render_frame
 
+from midframe.media.colour.filters import PictureFilter
 from midframe.media.reading.reader import VideoReader
-from midframe.media.reading.telecine import phase_of
+from midframe.media.reading.telecine import phase_of, warn_of_telecine
 
 FIELDS = 2, 3
 """Fields of successive film frames."""
+PULLDOWN = [n for n in range(4) for _ in range(FIELDS[n % 2])]
+"""Film frames of ten successive fields."""
 
 
 def render_pulldown(path: Path, *, rate: Fraction, telecine: bool, frames: int = 25) -> Path:
@@ -45,6 +48,27 @@ def test_telecined_frames_are_reported_once(
             text for text in reader.warnings if "are telecined (3:2 pulldown) at 0.63 s" in text
         ]
     assert len(found) == count
+
+
+@pytest.mark.parametrize(("telecine", "count"), [(True, 1), (False, 0)])
+def test_telecined_frames_that_are_marked_as_interlaced_are_reported(
+    telecine: bool, count: int
+) -> None:
+    mark = PictureFilter(("setfield", "mode=tff"))
+    frames = []
+    for n in range(25):
+        moments = [n * 2 + field for field in range(2)]
+        if telecine:
+            moments = [PULLDOWN[moment % 10] + moment // 10 * 4 for moment in moments]
+        woven = render_frame(2 * moments[0])
+        woven[1::2] = render_frame(2 * moments[1])[1::2]
+        frames.append(mark.apply(av.VideoFrame.from_ndarray(woven, format="rgb24")))
+    assert frames[0].interlaced_frame
+    warnings: list[str] = []
+    timed = ((frame, n, 1) for n, frame in enumerate(frames))
+    rate = Fraction(30000, 1001)
+    assert len(list(warn_of_telecine(timed, warnings, 1 / rate, rate))) == 25
+    assert len(warnings) == count
 
 
 def test_telecine_is_two_successive_combed_frames_of_five() -> None:

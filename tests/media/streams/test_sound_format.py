@@ -105,7 +105,7 @@ for target, options in (("out.mkv", {}), ("out.mov", {}), ("slow.mp4", {"slow": 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "() () ['audio stream 1 (pcm_s16le sound becomes aac)']",
+        "() () ['audio stream 1 (pcm_s16le sound is encoded again)']",
         "() () []",
         "() () ['audio stream 1 (pcm_s16le sound becomes aac)']",
     ]
@@ -161,3 +161,18 @@ def test_ambisonic_sound_becomes_stereo_from_two_cardioids() -> None:
         pan_arguments(sound, choose_sound_encoding("mp4", sound))
         == "stereo|FL=0.5*c0+0.5*c1|FR=0.5*c0-0.5*c1"
     )
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "sample_format", "encoder"),
+    [
+        ("matroska", "pcm_bluray", "s32", "pcm_s24le"), ("mov", "pcm_dvd", "s16", "pcm_s16le"),
+        ("mp4", "pcm_bluray", "s16", "aac"), ("matroska", "pcm_mulaw", "s16", "aac"),
+        ("matroska", "truehd", "s32", "aac"),
+    ],
+)  # fmt: skip
+def test_pcm_stays_pcm_where_the_container_can_hold_it(
+    container: str, codec: str, sample_format: str, encoder: str
+) -> None:
+    sound = SoundFormat(RATE, sample_format, "stereo", 2)
+    assert choose_sound_encoding(container, sound, codec).encoder == encoder

@@ -79,6 +79,12 @@ def test_bitmap_subtitles_are_copied_to_matroska_and_reported_elsewhere(tmp_path
         )
 
 
+def test_bitmap_subtitles_are_copied_to_the_transport_streams_of_discs(tmp_path: Path) -> None:
+    source = render_texts(tmp_path / "in.mkv", "hdmv_pgs_subtitle", [(100, 0, PGS), (600, 0, PGS)])
+    kept = interpolate_video(source, tmp_path / "out.m2ts", model=Averager())
+    assert (kept.dropped, kept.streams, kept.problems) == ((), {"subtitle": 1}, ())
+
+
 def test_data_after_the_end_of_a_bitmap_subtitle_is_not_written(tmp_path: Path) -> None:
     """FFmpeg would write it into the first stream, the video."""
     assert end_of_composition(PGS) == end_of_composition(PGS + b"\0\x80\0\0") == len(PGS)

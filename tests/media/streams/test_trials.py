@@ -78,3 +78,34 @@ def test_mpeg_audio_is_copied_into_transport_streams(tmp_path: Path, suffix: str
             source, container.streams.audio, tmp_path / f"out{suffix}", Fraction(1), mute=False
         )
     assert (plan.converted, plan.dropped) == ([], [])
+
+
+def test_sound_of_short_packets_is_converted_into_transport_streams(tmp_path: Path) -> None:
+    source = render_tone(tmp_path / "in.mkv", "pcm_s16le", chunk=40)
+    with av.open(str(source)) as container:
+        plan = plan_streams(
+            source, container.streams.audio, tmp_path / "out.ts", Fraction(1), mute=False
+        )
+    assert plan.converted == ["audio stream 1 (pcm_s16le sound becomes aac)"]
+
+
+def test_sound_that_cannot_be_decoded_is_copied(tmp_path: Path) -> None:
+    source = tmp_path / "in.mkv"
+    given = render_tone(tmp_path / "given.mkv", "ac3")
+    with av.open(str(given)) as container, av.open(str(source), "w") as result:
+        stream = result.add_stream_from_template(container.streams.audio[0], opaque=True)
+        for packet in container.demux(audio=0):
+            if packet.size:
+                unreadable = av.Packet(bytes(packet.size))
+                unreadable.pts, unreadable.dts, unreadable.time_base = (
+                    packet.pts,
+                    packet.dts,
+                    packet.time_base,
+                )
+                unreadable.stream = stream
+                result.mux(unreadable)
+    with av.open(str(source)) as container:
+        plan = plan_streams(
+            source, container.streams.audio, tmp_path / "out.mkv", Fraction(1), mute=False
+        )
+    assert (plan.converted, plan.dropped) == ([], [])

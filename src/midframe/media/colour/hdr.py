@@ -11,6 +11,13 @@ CHROMATICITY = 50_000
 """Steps per unit of a chromaticity coordinate in SMPTE ST 2086 (0.00002 each)."""
 LUMINANCE = 10_000
 """Steps per cd/m2 of a luminance in SMPTE ST 2086."""
+OPTIONS = {
+    "libx265": ("x265-params", "master-display", "max-cll"),
+    "libx264": ("x264-params", "mastering-display", "cll"),
+    "libsvtav1": ("svtav1-params", "mastering-display", "content-light"),
+}
+"""Encoders that write the metadata: the option, and its keys for the mastering display and the
+content light level."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +51,9 @@ def hdr_metadata_of(frame: av.VideoFrame) -> HdrMetadata:
 def hdr_metadata_options(encoder: str, metadata: HdrMetadata) -> dict[str, str]:
     """Return the options with which an encoder of FFmpeg writes the metadata; empty if it has
     none."""
-    names = {
-        "libx265": ("x265-params", "master-display", "max-cll"),
-        "libx264": ("x264-params", "mastering-display", "cll"),
-        "libsvtav1": ("svtav1-params", "mastering-display", "content-light"),
-    }
-    if encoder not in names:
+    if encoder not in OPTIONS:
         return {}
-    option, display, light = names[encoder]
+    option, display, light = OPTIONS[encoder]
     scales = (1, 1) if encoder == "libsvtav1" else (CHROMATICITY, LUMINANCE)
     values = []
     if metadata.mastering_display:
@@ -60,6 +62,13 @@ def hdr_metadata_options(encoder: str, metadata: HdrMetadata) -> dict[str, str]:
         max_cll, max_fall = metadata.content_light_level
         values.append(f"{light}={max_cll},{max_fall}")
     return {option: ":".join(values)} if values else {}
+
+
+def lost_hdr_metadata(encoder: str, metadata: HdrMetadata) -> list[str]:
+    """List the metadata that an encoder of FFmpeg cannot write."""
+    if encoder in OPTIONS or metadata == HdrMetadata(None, None):
+        return []
+    return ["HDR10 metadata (only x264, x265 and SVT-AV1 write it)"]
 
 
 def _format_display(values: tuple[float, ...], chromaticity: int, luminance: int) -> str:

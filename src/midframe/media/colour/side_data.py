@@ -1,5 +1,6 @@
 """Side data of decoded frames, as bytes by name."""
 
+import re
 import threading
 from typing import Any
 
@@ -23,6 +24,11 @@ LOST = {
     "AFD": "active format description",
 }
 """Side data that no encoder of FFmpeg writes for interpolated frames."""
+DOLBY_VISION = re.compile(r"DOVI configuration record:.* profile: (\d+),.* compatibility id: (\d+)")
+"""As FFmpeg describes a stream of Dolby Vision."""
+DOLBY_COLOURS = ("5", "10", "20")
+"""Profiles of Dolby Vision whose pictures have colours of their own (ICtCp with a reshaping), if
+their compatibility id is 0: only the metadata of each frame convert them to HDR or SDR."""
 UNKNOWN = "UNKNOWN_{}"
 """Name of a side data type that PyAV does not list."""
 MAX_TYPE = 64
@@ -66,6 +72,17 @@ def lost_metadata(picture: av.VideoFrame, description: str) -> list[str]:
     if "(multilayer)" in description:
         lost["the second view of spatial video (MV-HEVC)"] = None
     return list(lost)
+
+
+def has_dolby_colours(description: str) -> bool:
+    """Return whether the pictures of a stream have wrong colours without their Dolby Vision
+    metadata.
+
+    Args:
+        description: of the stream, as FFmpeg prints it.
+    """
+    found = DOLBY_VISION.search(description)
+    return found is not None and found[1] in DOLBY_COLOURS and found[2] == "0"
 
 
 _of_thread = threading.local()

@@ -70,7 +70,10 @@ def measure_rate(
             common, times[0] if times else Fraction(0), True, _tolerance(common, tick)
         )
     seconds: Any = np.array([float(time - times[0]) for time in times])
-    for rate in dict.fromkeys([common, *_nearby_rates(seconds, tick, stated), _fit_rate(seconds)]):
+    nearby = [common, *_nearby_rates(seconds, tick, stated)]
+    # a short source may jitter around the grids of several rates, and be rounded from one of them
+    rates = sorted(nearby, key=lambda rate: not _is_rounded(seconds, float(rate), float(tick)))
+    for rate in dict.fromkeys([*rates, _fit_rate(seconds)]):
         tolerance = _tolerance(rate, tick)
         anchor = _anchor(seconds * float(rate), float(tolerance * rate))
         if _lie_on_grid(seconds * float(rate), anchor, float(tolerance * rate)):
@@ -142,6 +145,12 @@ def _anchor(positions: Any, tolerance: float) -> int:
     first_is_on_grid = within[0] >= within.max() - max(1.0, MAX_OFF_GRID * len(positions))
     no_majority = within.max() < len(positions) * MAJORITY
     return 0 if first_is_on_grid or no_majority else int(within.argmax())
+
+
+def _is_rounded(seconds: Any, rate: float, tick: float) -> bool:
+    """Return whether rounding to a tick explains the distances of all frames from a grid."""
+    distances = seconds - np.rint(seconds * rate) / rate
+    return bool(np.ptp(distances) <= tick + 1e-6)
 
 
 def _lie_on_grid(positions: Any, anchor: int, tolerance: float) -> bool:

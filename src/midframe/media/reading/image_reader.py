@@ -121,7 +121,8 @@ class ImageReader:
 
     @cached_property
     def contents(self) -> Contents:
-        return Contents(icc_profile=self.images.first.icc_profile)
+        suffix = self.path.suffix.lower() if self.path.is_file() else ""
+        return Contents(suffix.removeprefix("."), icc_profile=self.images.first.icc_profile)
 
     @cached_property
     def _converter(self) -> FrameConverter:

@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from midframe.errors import OptionError, SourceError
-from midframe.media.gif_blocks import SIGNATURE, lacks_controls
+from midframe.media.gif_blocks import SIGNATURE, is_misread_by_ffmpeg
 from midframe.media.pictures.decoding import convert_errors, decode, image_format_of
 from midframe.media.pictures.picture import ImageFormat, Picture
 from midframe.media.reading.image_reader import TimedPicture
@@ -20,8 +20,11 @@ from midframe.media.reading.image_sequence import DEFAULT_RATE
 GIF = ".gif"
 SUFFIXES = (".webp", ".avif", ".avifs", ".tif", ".tiff")
 MILLISECOND = Fraction(1, 1000)
-NO_DURATION = 100
-"""Milliseconds for which browsers show a frame without a duration."""
+USUAL_DURATION = 100
+"""Milliseconds for which browsers show a frame without a duration, or with a shorter one than
+`MIN_DURATION`."""
+MIN_DURATION = 11
+"""Milliseconds; the shortest duration that browsers respect."""
 
 
 class ImageStack:
@@ -89,7 +92,7 @@ def _is_gif_for_pillow(path: Path, size: int, modified: int) -> bool:
         data = path.read_bytes()
     except OSError:
         return False
-    return data.startswith(SIGNATURE) and lacks_controls(data)
+    return data.startswith(SIGNATURE) and is_misread_by_ffmpeg(data)
 
 
 def _pages(image: ImageFile) -> Iterator[int]:
@@ -108,7 +111,8 @@ def _read_format_and_durations(path: Path) -> tuple[ImageFormat, list[int], int]
             image_format = image_format_of(image, path, page=True)
             image.load()  # reads the duration
             formats.append(image_format)
-            durations.append(round(image.info.get("duration", 0)) or NO_DURATION)
+            duration = round(image.info.get("duration", 0))
+            durations.append(duration if duration >= MIN_DURATION else USUAL_DURATION)
         timed = image.format != "TIFF"
     if len({(image_format.height, image_format.width) for image_format in formats}) > 1:
         raise SourceError(f"{path} holds images of different sizes: all must have the same size")

@@ -152,6 +152,7 @@ class PipeReader:
         with restore_interrupt():
             self.container = open_video(path, self._input)
         self.stream = find_video_stream(self.container, path)
+        self._warn_of_other_streams()
         choose_threads(self.container, self.stream)
         self.time_base = self.stream.time_base or DEFAULT_TIME_BASE
         self.contents = contents_of(self.container, self.stream, EMPTY)
@@ -175,6 +176,15 @@ class PipeReader:
         self._selection = TimeRangeSelector(
             path, time_range, self.start, self.time_base, cut_threshold
         )
+
+    def _warn_of_other_streams(self) -> None:
+        """Report the streams that are not read: a result needs them after all frames."""
+        types = {stream.type for stream in self.container.streams if stream is not self.stream}
+        if types:
+            self.warnings.append(
+                f"a pipe is read for its video only, so its streams of {', '.join(sorted(types))} "
+                "are dropped: name a file to keep them"
+            )
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import islice
@@ -31,6 +32,7 @@ from midframe.media.reading.hardware_decoding import (
 )
 from midframe.media.reading.interlacing import deinterlace_frames, warn_of_interlacing
 from midframe.media.reading.packet_survey import survey_file
+from midframe.media.reading.pulldown import even_times, move_frames
 from midframe.media.reading.source import WHOLE_SOURCE, Frame, FrameSource, TimeRange
 from midframe.media.reading.stream_facts import (
     DEFAULT_TIME_BASE,
@@ -110,7 +112,14 @@ class VideoReader:
         self._report_survey()
         if self._ignores_pts:
             self.survey = with_even_times(self.survey, next(iter(stated), DEFAULT_RATE))
+        self._first_time = next(iter(self.survey.times), Fraction(0))
+        """Time of the first frame before pulldown is removed, in seconds."""
+        self._moved = even_times(self.survey.times)
+        """New times of frames with pulldown."""
         times = self.survey.times
+        if self._moved:
+            times = tuple(self._moved.get(time, time) for time in times)
+            self.survey = replace(self.survey, times=times)
         self.start = times[0] if times else Fraction(0)
         """Time of the first frame, in seconds."""
         self._selection = TimeRangeSelector(
@@ -265,13 +274,14 @@ class VideoReader:
     def _pictures(self) -> Iterator[TimedFrame]:
         """Yield every frame from a key frame before the time range, with pts and duration."""
         clock = FrameClock(
-            round(self.start / self.time_base),
+            round(self._first_time / self.time_base),
             self.frame_duration,
             uses_dts=self._uses_dts,
             ignores_pts=self._ignores_pts,
         )
         decoded = clock.spread(self._decode(self.container, self._selection.begin))
-        spread = warn_of_telecine(decoded, self.warnings, self.time_base, self.rate)
+        moved = move_frames(decoded, self._moved, self.time_base) if self._moved else decoded
+        spread = warn_of_telecine(moved, self.warnings, self.time_base, self.rate)
         if self.deinterlace:
             return deinterlace_frames(spread)
         return warn_of_interlacing(spread, self.warnings, self.time_base)

@@ -51,10 +51,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Contents:
-    """Metadata and streams of a source besides its frames; images have the defaults."""
+    """Metadata and streams of a source besides its frames; images have hardly any."""
 
     format: str = ""
-    """FFmpeg's name of the container."""
+    """FFmpeg's name of the container; of a file of several images, its suffix."""
     description: str = ""
     """Of the video stream, as FFmpeg prints it."""
     metadata: Mapping[str, str] = field(default_factory=dict)

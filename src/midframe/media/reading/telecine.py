@@ -1,8 +1,9 @@
-"""Detection of telecined frames that a file does not mark as interlaced.
+"""Detection of telecined frames.
 
 Film of 24 frames per second becomes video of 30 by 3:2 pulldown: of five frames, two neighbours
 consist of fields of two film frames. Where that was encoded as progressive, frames that are
-interpolated from them are combed.
+interpolated from them are combed; where it is marked as interlaced and is deinterlaced, each fifth
+frame hardly moves. In real interlaced video, no frames are combed more than others.
 """
 
 from collections.abc import Iterable, Iterator
@@ -110,12 +111,11 @@ def warn_of_telecine(
     """
     detector = TelecineDetector() if abs(rate - RATE) < TOLERANCE else None
     for picture, pts, duration in frames:
-        if picture.interlaced_frame:
-            detector = None
         if detector and detector.feed(picture):
             detector = None
             warnings.append(
                 f"frames are telecined (3:2 pulldown) at {float(pts * time_base):.2f} s, so some "
-                "are combed: restore the film first, by ffmpeg -i IN -vf fieldmatch,decimate OUT"
+                "are combed, and deinterlaced ones judder: restore the film first, by ffmpeg -i IN "
+                "-vf fieldmatch,decimate OUT"
             )
         yield picture, pts, duration

@@ -4,16 +4,22 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import av
 
 from midframe.media.reading.video_file import is_cover
-from midframe.media.streams.output_streams import STREAM_ERRORS
+from midframe.media.streams.output_streams import STREAM_ERRORS, times_of
 from midframe.media.streams.sound_format import SoundFormat, decode_sound, format_of, stated_format
 
 FIRST_PACKETS = 12
 """Number of packets of each stream in a trial."""
+FIRST_SOUND = Fraction(1, 4)
+"""Seconds of sound in a trial: packets of TrueHD hold 40 samples, and several packets of the result
+are needed."""
+MAX_FIRST_PACKETS = 600
+"""Largest number of packets in a trial of sound."""
 MAX_UNDECODABLE = 200
 """Number of packets after which an audio stream is considered undecodable."""
 MAX_BYTES = 64 << 20
@@ -26,7 +32,11 @@ class FirstPackets:
 
     packets: dict[int, list[av.Packet]] = field(default_factory=dict)
     sounds: dict[int, SoundFormat] = field(default_factory=dict)
-    """Formats of the first decoded audio frames, by stream index."""
+    """Formats of the first decoded audio frames, or else as the decoders state them, by stream
+    index."""
+    undecodable: set[int] = field(default_factory=set)
+    """Indices of the audio streams whose formats are only stated, because none of their first
+    packets can be decoded."""
     complete: bool = False
     """The source was read to its end."""
 
@@ -48,12 +58,11 @@ def read_first_packets(source: Any, streams: Sequence[Any]) -> FirstPackets:
                 if is_audio and index not in found.sounds:
                     tried[index] += 1
                     _read_sound_format(packet, found)
-                if len(found.packets[index]) < FIRST_PACKETS:
+                enough = _suffice(found.packets[index], is_audio=is_audio)
+                if not enough:
                     found.packets[index].append(packet)
                 format_known = not is_audio or index in found.sounds
-                if len(found.packets[index]) >= FIRST_PACKETS and (
-                    format_known or tried[index] >= MAX_UNDECODABLE
-                ):
+                if enough and (format_known or tried[index] >= MAX_UNDECODABLE):
                     incomplete.discard(index)
             if not incomplete or size > MAX_BYTES:
                 break
@@ -63,6 +72,16 @@ def read_first_packets(source: Any, streams: Sequence[Any]) -> FirstPackets:
     return found
 
 
+def _suffice(packets: Sequence[av.Packet], *, is_audio: bool) -> bool:
+    """Return whether the first packets of a stream suffice for a trial."""
+    if len(packets) < FIRST_PACKETS or not is_audio:
+        return len(packets) >= FIRST_PACKETS
+    begin, end = times_of(packets[0])[0], times_of(packets[-1])[1]
+    if begin is None or end is None or len(packets) >= MAX_FIRST_PACKETS:
+        return True
+    return end - begin >= FIRST_SOUND
+
+
 def _add_stated_formats(streams: Sequence[Any], found: FirstPackets) -> None:
     """Add the formats that the decoders state, for audio without a decodable packet."""
     for stream in streams:
@@ -70,6 +89,7 @@ def _add_stated_formats(streams: Sequence[Any], found: FirstPackets) -> None:
             stated = stated_format(stream.codec_context)
             if stated and found.packets[stream.index]:
                 found.sounds[stream.index] = stated
+                found.undecodable.add(stream.index)
 
 
 def _read_sound_format(packet: av.Packet, found: FirstPackets) -> None:

@@ -55,7 +55,8 @@ class ConvertedSound:
         sound: SoundFormat,
         losses: Losses,
     ) -> None:
-        self.encoding = choose_sound_encoding(container.format.name, sound)
+        codec = source.codec_context.codec.canonical_name
+        self.encoding = choose_sound_encoding(container.format.name, sound, codec)
         encoding = self.encoding
         self.stream: Any = container.add_stream(
             encoding.encoder, encoding.rate, layout=encoding.layout

@@ -27,7 +27,9 @@ ENCODERS = {
     "mpegts": ("aac",),
 }
 """Encoders for each container, the preferred one first; PCM is for channel counts that AAC does not
-support."""
+support, and for PCM of other forms."""
+LINEAR_PCM = re.compile(r"pcm_([suf]\d.*|bluray|dvd)")
+"""FFmpeg's names of uncompressed sound."""
 WIDE_FORMATS = ("s32", "flt", "dbl", "s64")
 """Samples of more than 16 bits."""
 DEFAULT_LAYOUTS = {
@@ -139,14 +141,20 @@ def _format(rate: int, sample_format: str, layout: Any) -> SoundFormat:
 
 
 @lru_cache(maxsize=64)
-def choose_sound_encoding(container: str, sound: SoundFormat) -> SoundEncoding:
+def choose_sound_encoding(container: str, sound: SoundFormat, codec: str = "") -> SoundEncoding:
     """Choose the encoding for a container that preserves the most channels: all of them, otherwise
     the next smaller layout.
+
+    Args:
+        container: FFmpeg's name of the container.
+        sound: to encode.
+        codec: FFmpeg's name of its codec; PCM is encoded as PCM if the container can hold it.
 
     Raises:
         ValueError: no encoder of the container supports any of the layouts.
     """
-    encoders = [_encoder_name(name, sound) for name in ENCODERS[container]]
+    names = sorted(ENCODERS[container], key="pcm".__ne__) if LINEAR_PCM.fullmatch(codec) else ()
+    encoders = [_encoder_name(name, sound) for name in names or ENCODERS[container]]
     candidates = [(encoder, layout) for encoder in encoders for layout in _full_layouts(sound)]
     candidates += [(encoders[0], layout) for layout in _smaller_layouts(sound)]
     for encoder, layout in candidates:

@@ -15,7 +15,7 @@ from typing import Any
 import av
 
 from midframe.errors import VideoError
-from midframe.media.containers import container_format
+from midframe.media.containers import CONTAINER_OPTIONS, container_format
 from midframe.media.reading.video_file import file_url, is_encrypted, open_video
 from midframe.media.streams.first_packets import read_first_packets
 from midframe.media.streams.output_streams import (
@@ -82,8 +82,13 @@ def plan_streams(
             if packets and is_encrypted(packets[0]):
                 plan.choices[stream.index] = StreamChoice(reason="it is encrypted")
                 continue
-            sound = found.sounds.get(stream.index)
-            plan.choices[stream.index] = trials.choose(stream, packets, sound, mute=mute)
+            plan.choices[stream.index] = trials.choose(
+                stream,
+                packets,
+                found.sounds.get(stream.index),
+                mute=mute,
+                decodable=stream.index not in found.undecodable,
+            )
     return plan
 
 
@@ -102,9 +107,24 @@ class Trials:
         self.changed_sounds = changed_sounds
 
     def choose(
-        self, source: Any, packets: Sequence[av.Packet], sound: SoundFormat | None, *, mute: bool
+        self,
+        source: Any,
+        packets: Sequence[av.Packet],
+        sound: SoundFormat | None,
+        *,
+        mute: bool,
+        decodable: bool = True,
     ) -> StreamChoice:
-        """Return the first choice that works, or one that drops the stream."""
+        """Return the first choice that works, or one that drops the stream.
+
+        Args:
+            source: a stream.
+            packets: its first ones.
+            sound: its format, if it is an audio stream and the format is known.
+            mute: as in `plan_streams`.
+            decodable: some of the packets can be decoded; if not, players may still be able to
+                decode them, so copies of them need not be.
+        """
         changes = source.index in self.changed_sounds
         try:
             choices = possible_choices(
@@ -117,7 +137,7 @@ class Trials:
             if choice.add is None:
                 return choice
             try:
-                note = self._try(choice, source, packets, sound)
+                note = self._try(choice, source, packets, sound, decodable=decodable)
             except UnsupportedStream as reason:
                 reasons.append(str(reason))
                 continue
@@ -141,18 +161,26 @@ class Trials:
         source: Any,
         packets: Sequence[av.Packet],
         sound: SoundFormat | None,
+        *,
+        decodable: bool,
     ) -> str:
         """Try one choice; return the note for the report."""
         assert choice.add
         if source.codec_context and source.type == "audio":
             source.codec_context.flush_buffers()
-        container = av.open(file_url(self.path), "w", format=container_format(self.path.suffix))
+        suffix = self.path.suffix
+        container = av.open(
+            file_url(self.path),
+            "w",
+            format=container_format(suffix),
+            container_options=CONTAINER_OPTIONS.get(suffix.lower(), {}),
+        )
         try:
             output = choice.add(container, source, self.slow)
             container.start_encoding()
             written = write_packets(container, output, packets) if output else 0
             container.close()
-            self._check_file(output, written, sound)
+            self._check_file(output, written, sound, decodable=decodable)
             return _note(choice.note, source, output)
         except STREAM_ERRORS as error:
             if getattr(error, "errno", None) in OUTPUT_ERRORS:
@@ -167,7 +195,12 @@ class Trials:
             self.path.unlink(missing_ok=True)
 
     def _check_file(
-        self, output: OutputStream | None, written: int, sound: SoundFormat | None
+        self,
+        output: OutputStream | None,
+        written: int,
+        sound: SoundFormat | None,
+        *,
+        decodable: bool,
     ) -> None:
         """Check that the file contains the written packets."""
         if output is None or not written:
@@ -188,7 +221,7 @@ class Trials:
                 stated = stated_format(written_stream.codec_context)
                 if stated is None or stated.layout != sound.layout:
                     raise ValueError("its channel order would be lost")
-            if sound and not _can_be_decoded(result, written_stream):
+            if sound and decodable and not _can_be_decoded(result, written_stream):
                 raise ValueError("it cannot be decoded from the test file")
 
 

@@ -35,8 +35,9 @@ from midframe.options import EncodingOptions
 
 CAPTION_OPTIONS = {"libx265": {"a53cc": "1"}}
 """Options for encoders that do not write closed captions by default."""
-OPAQUE_ONLY = ("libx265",)
-"""Encoders that list pixel formats with alpha, which they only accept if built for that."""
+ALPHA_OF = {"libx265": (), "libvpx-vp9": ("yuva420p",)}
+"""Pixel formats with alpha of encoders that list more: x265 accepts these only if built for that,
+and VP9 with these is an experiment in FFmpeg, because players do not support it."""
 LOSSLESS = "ffv1"
 LOSSLESS_RGB = {
     (False, False): "bgr0",
@@ -272,8 +273,9 @@ def choose_pixel_format(encoder: av.Codec, picture: av.VideoFrame, colour: Colou
     if encoder.name == LOSSLESS and is_rgb(picture.format):
         planar = own.startswith("gbr") and own in supported
         return own if planar else LOSSLESS_RGB[colour.high_bit_depth, colour.alpha]
-    if encoder.name in OPAQUE_ONLY:
-        supported = [name for name in supported if not has_alpha(av.VideoFormat(name))]
+    if encoder.name in ALPHA_OF:
+        opaque = [name for name in supported if not has_alpha(av.VideoFormat(name))]
+        supported = [*opaque, *ALPHA_OF[encoder.name]]
     candidates = list(ALPHA_FORMATS) if colour.alpha else []
     odd_size = picture.width % 2 or picture.height % 2
     if odd_size and encoder.name != LOSSLESS:  # subsampled chroma needs an even size

@@ -51,7 +51,8 @@ def stream_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, str]:
 def convert_chapters(
     chapters: Iterable[Any], shift: Fraction, span: Span | None, slow: Fraction
 ) -> list[Any]:
-    """Convert chapters to the times of the result; those outside of it are omitted.
+    """Convert chapters to the times of the result; those outside of it are omitted. A chapter may
+    have no length: some programs store marks as such chapters.
 
     Args:
         chapters: as PyAV returns them.
@@ -59,17 +60,19 @@ def convert_chapters(
         span: the part of the source that the result shows; None for all.
         slow: factor of slow motion.
     """
-    converted = [_convert_chapter(each, shift, span, slow) for each in chapters]
-    return [each for each in converted if each["start"] < each["end"]]
+    shown = span or Span(Fraction(0), Fraction(MAX_CHAPTER_SECONDS))
+    converted = (_convert_chapter(each, shift, shown, slow) for each in chapters)
+    return [each for each in converted if each]
 
 
-def _convert_chapter(chapter: Any, shift: Fraction, span: Span | None, slow: Fraction) -> Any:
-    """Convert a chapter; outside of the span its length becomes 0."""
-    converted = dict(chapter)
-    for edge in ("start", "end"):
-        time = chapter[edge] * chapter["time_base"] + shift
-        time = min(max(Fraction(0), time), Fraction(MAX_CHAPTER_SECONDS))
-        if span:
-            time = min(max(time, span.begin), span.end) - span.begin
-        converted[edge] = round(time * slow / chapter["time_base"])
-    return converted
+def _convert_chapter(chapter: Any, shift: Fraction, span: Span, slow: Fraction) -> Any:
+    """Convert a chapter; return None if it is outside of the span."""
+    tick = chapter["time_base"]
+    begin = chapter["start"] * tick + shift
+    end = max(begin, chapter["end"] * tick + shift)
+    if begin >= span.end or end < span.begin or (begin < span.begin and end == span.begin):
+        return None
+    edges = {"start": max(begin, span.begin), "end": min(end, span.end)}
+    return chapter | {
+        edge: round((time - span.begin) * slow / tick) for edge, time in edges.items()
+    }

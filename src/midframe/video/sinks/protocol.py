@@ -13,6 +13,7 @@ import av
 
 from midframe.errors import MidframeError
 from midframe.media.colour.conversion import Colour
+from midframe.media.colour.hdr import hdr_metadata_of, lost_hdr_metadata
 from midframe.media.colour.side_data import CAPTION_ENCODERS, lost_metadata
 from midframe.media.colour.spherical import spherical_metadata_of
 from midframe.media.reading.source import FrameSource
@@ -180,6 +181,7 @@ def lost_side_data(conversion: Conversion, sink: Sink, extent: Extent) -> list[s
     """List the side data of the source's frames that the result does not have."""
     encoder = sink.encoding.encoder
     lost = lost_metadata(conversion.picture, conversion.source.contents.description)
+    lost += lost_hdr_metadata(encoder, hdr_metadata_of(conversion.picture))
     spherical = spherical_metadata_of(conversion.picture)
     if spherical and not sink.stores_spherical_metadata:
         lost += [f"{name} (the result does not store it)" for name in spherical.names]
