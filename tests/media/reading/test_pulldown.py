@@ -60,5 +60,7 @@ def test_a_film_with_pulldown_becomes_one_of_a_constant_rate(tmp_path: Path) -> 
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     assert (report.frames_kept, report.problems, report.damage) == (24, (), ())
     assert report.worst_error == 0
+    (warning,) = report.warnings
+    assert warning.startswith("24 frames have 3:2 pulldown")
     steps = {after - before for before, after in pairwise(times_of(tmp_path / "out.mp4"))}
     assert steps == {FRAME / 2}

@@ -120,6 +120,10 @@ class VideoReader:
         if self._moved:
             times = tuple(self._moved.get(time, time) for time in times)
             self.survey = replace(self.survey, times=times)
+            self.warnings.append(
+                f"{len(self._moved)} frames have 3:2 pulldown: they are shown at even times, up to "
+                "8 ms later than the file states"
+            )
         self.start = times[0] if times else Fraction(0)
         """Time of the first frame, in seconds."""
         self._selection = TimeRangeSelector(
