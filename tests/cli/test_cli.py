@@ -91,7 +91,7 @@ def test_several_interpolated_frames_are_numbered(
         (["video", "{dir}/in.mp4", "--model", "nosuch"], "no weights 'nosuch'"),
         (["image", "{dir}/a.png", "{dir}/missing.png"], "missing.png does not exist"),
         (["image", "{dir}/a.png", "{dir}/small.png"], "a.png is 96x64"),
-        (["image", "{dir}/a.png", "{dir}/text.mp4"], "cannot be read as a picture"),
+        (["image", "{dir}/a.png", "{dir}/text.mp4"], "cannot be read as an image"),
         (["image", "{dir}/a.png", "{dir}/b.png", "{dir}/small.png"], "small.png exists"),
         (
             ["image", "{dir}/a.png", "{dir}/b.png", "{dir}/a.png", "--overwrite"],

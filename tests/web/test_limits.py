@@ -125,13 +125,13 @@ def test_an_eps_image_is_refused_because_it_would_start_a_program(
     tmp_path: Path, frame: Callable[..., np.ndarray]
 ) -> None:
     Image.fromarray(frame(0)).save(tmp_path / "a.eps")
-    with pytest.raises(SourceError, match=r"^the file cannot be read as a picture"):
+    with pytest.raises(SourceError, match=r"^the file cannot be read as an image"):
         probe_picture(tmp_path / "a.eps", LIMITS)
 
 
 def test_a_text_file_is_refused_as_an_image(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no image")
-    with pytest.raises(SourceError, match=r"^the file cannot be read as a picture"):
+    with pytest.raises(SourceError, match=r"^the file cannot be read as an image"):
         probe_picture(tmp_path / "a.png", LIMITS)
 
 

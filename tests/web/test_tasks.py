@@ -224,4 +224,4 @@ def test_frames_between_images_keep_alpha_and_bit_depth_and_report_losses(
     middle = read_picture(session.files[job.result.names[1]].path).image
     assert (middle.dtype, middle.shape) == (np.uint16, (64, 96, 4))
     html = fragments.picture_viewer(["a", "b"], job.result.dropped)
-    assert ">dropped: 1 of 2 pictures in the file of the second picture<" in html
+    assert ">dropped: 1 of 2 images in the file of the second picture<" in html

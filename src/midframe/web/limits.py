@@ -170,7 +170,7 @@ def probe_picture(path: Path, limits: Limits) -> PictureFacts:
     """Return the facts about a picture; one that Pillow or libheif reads is not decoded. Arguments
     and errors as of `probe_video`."""
     limits.check_bytes(path.stat().st_size)
-    refusal = f"{THE_FILE} cannot be read as a picture: {', '.join(PICTURES)} can"
+    refusal = f"{THE_FILE} cannot be read as an image: {', '.join(PICTURES)} can"
     try:
         # all formats, as in the work: a file that two formats accept must not change its format
         with path.open("rb") as file, Image.open(file) as image:

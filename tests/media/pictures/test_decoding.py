@@ -227,7 +227,7 @@ def test_rgb_profiles_are_kept_and_others_reported(tmp_path: Path) -> None:
 def test_further_images_of_a_file_are_reported(tmp_path: Path) -> None:
     pages = [Image.fromarray(render_frame(n)) for n in range(3)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    assert read_picture(tmp_path / "a.tif").dropped == ("2 of 3 pictures in the file",)
+    assert read_picture(tmp_path / "a.tif").dropped == ("2 of 3 images in the file",)
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
@@ -262,7 +262,7 @@ def test_damaged_images_raise_one_error(tmp_path: Path) -> None:
         content = (tmp_path / name).read_bytes()
         for end in (3, 30, 200, len(content) // 2):
             (tmp_path / f"cut-{name}").write_bytes(content[:end])
-            with pytest.raises(VideoError, match=rf"cut-{name} cannot be read as a picture"):
+            with pytest.raises(VideoError, match=rf"cut-{name} cannot be read as an image"):
                 read_picture(tmp_path / f"cut-{name}")
 
 
@@ -328,7 +328,7 @@ def test_heic_keeps_alpha_and_its_profile(tmp_path: Path, heic_decoder: str) -> 
     found = read_picture(tmp_path / "a.heic")
     assert found.icc_profile == profile
     if heic_decoder == "FFmpeg":
-        assert found.dropped == ("alpha, or other pictures of the file",)
+        assert found.dropped == ("alpha, or other images of the file",)
         return
     assert found.dropped == ()
     assert np.array_equal(found.image[..., 3], image[..., 3])
@@ -342,7 +342,7 @@ def test_the_primary_image_of_a_heic_is_read_and_others_are_reported(tmp_path: P
     found = read_picture(tmp_path / "a.heic")
     errors = [abs(found.image.astype(int) - render_frame(n)).mean() for n in (0, 5)]
     assert errors[1] < errors[0]
-    assert found.dropped == ("1 of 2 pictures in the file",)
+    assert found.dropped == ("1 of 2 images in the file",)
 
 
 def test_depth_and_gain_maps_of_a_heic_are_reported() -> None:
@@ -355,11 +355,11 @@ def test_a_damaged_heic_raises_one_error(tmp_path: Path) -> None:
     content = (tmp_path / "a.heic").read_bytes()
     for end in (30, 100, 300, len(content) // 2):
         (tmp_path / "b.heic").write_bytes(content[:end])
-        with pytest.raises(VideoError, match=r"b\.heic cannot be read as a picture"):
+        with pytest.raises(VideoError, match=r"b\.heic cannot be read as an image"):
             read_picture(tmp_path / "b.heic")
 
 
 def test_a_video_with_the_suffix_of_an_image_is_reported(render_video: Callable[..., Path]) -> None:
     found = read_picture(render_video(frames=3, sound=False))
-    assert found.dropped == ("all pictures but the first of the file",)
+    assert found.dropped == ("all images but the first of the file",)
     assert read_picture(render_video(frames=1, sound=False)).dropped == ()

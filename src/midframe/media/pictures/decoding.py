@@ -130,7 +130,7 @@ def decode(image: ImageFile, path: Path, *, page: bool = False) -> Picture:
     found = _decode_high_depth(image, path, page=page) if high_bit_depth else None
     lost = found is None and high_bit_depth
     found = found or _eight_bit_picture(image)
-    dropped = [f"{count - 1} of {count} pictures in the file"] if count > 1 and not page else []
+    dropped = [f"{count - 1} of {count} images in the file"] if count > 1 and not page else []
     dropped += [f"bits beyond 8 of each sample (of {image.format})"] if lost else []
     profile = found.icc_profile
     if profile and profile[16:20] != b"RGB ":
@@ -258,7 +258,7 @@ def convert_errors(path: Path) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except FileNotFoundError as error:
-        raise SourceError(f"{path} does not exist: name a picture") from error
+        raise SourceError(f"{path} does not exist: name an image") from error
     except (
         *PILLOW_ERRORS,
         av.FFmpegError,
@@ -269,4 +269,4 @@ def convert_errors(path: Path) -> Iterator[None]:
         temporary = getattr(error, "errno", None) in TEMPORARY_ERRORS
         error_type = VideoError if temporary else SourceError
         known = "PNG, JPEG, WebP, AVIF, TIFF and BMP can"
-        raise error_type(f"{path} cannot be read as a picture ({reason}): {known}") from error
+        raise error_type(f"{path} cannot be read as an image ({reason}): {known}") from error

@@ -49,10 +49,10 @@ def decode_by_ffmpeg(path: Path, *, upright: bool = False) -> Picture:
             )
         frames = container.decode(streams[0]) if streams else iter(())
         frame = next(frames, None)
-        dropped = ["all pictures but the first of the file"] if _has_more(frames) else []
-        dropped += ["alpha, or other pictures of the file"] if len(streams) > 1 else []
+        dropped = ["all images but the first of the file"] if _has_more(frames) else []
+        dropped += ["alpha, or other images of the file"] if len(streams) > 1 else []
     if frame is None:
-        raise ValueError("no picture in it")
+        raise ValueError("no image in it")
     if any(part.bits > 16 for part in frame.format.components) or "f16" in frame.format.name:
         raise unsupported_samples(path, "floating-point")
     quarters = round(frame.rotation / 90) if upright else 0

@@ -92,7 +92,7 @@ def dropped_parts(images: Sequence[Any], info: Mapping[str, Any]) -> Iterator[st
     """
     count = len(images)
     if count > 1:
-        yield f"{count - 1} of {count} pictures in the file"
+        yield f"{count - 1} of {count} images in the file"
     if any("gainmap" in name for name in info.get("aux", ())):
         yield "HDR gain map"
     if info.get("depth_images"):

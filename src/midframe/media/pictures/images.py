@@ -92,7 +92,7 @@ def write_image(path: str | Path, image: Array, icc_profile: bytes | None = None
     format_name = _format_of(path.suffix)
     if format_name is None:
         raise VideoError(
-            f"{path}: pictures cannot be written as {path.suffix or 'a name without an ending'}: "
+            f"{path}: images cannot be written as {path.suffix or 'a name without an ending'}: "
             "use .png"
         )
     keeps_alpha, keeps_profile = _features(format_name) or (False, False)
