@@ -39,7 +39,7 @@ def probed(path: Path) -> dict[str, Any]:
     return found
 
 
-def picture_times(path: Path) -> list[Fraction]:
+def frame_times(path: Path) -> list[Fraction]:
     """Return the times of frames and the end of the last one, by ffprobe."""
     entries = "packet=pts,duration,flags:stream=time_base"
     command = [
@@ -123,7 +123,7 @@ def test_a_result_keeps_all_streams_times_and_properties_of_its_source(
 
 def check_times(spec: VideoSpec, source: Path, target: Path) -> None:
     """Check the duration and the steps of the video."""
-    old, new = picture_times(source), picture_times(target)
+    old, new = frame_times(source), frame_times(target)
     slow = spec.video_options.get("slow", 1)
     step = new[1] - new[0] if len(new) > 1 else Fraction(1)
     assert abs((new[-1] - new[0]) - (old[-1] - old[0]) * slow) <= step + Fraction(1, 500)
