@@ -37,10 +37,10 @@ os.environ["MIDFRAME_CACHE"] = _cache.name
 torch.set_num_threads(2)
 
 ONE_THREAD = ("models", "ops", "training")
-"""Folders of tests of networks so small that a second thread is waited for longer than it works."""
+"""Folders of tests of networks so small that a second thread costs more time than it saves."""
 
 _rights = no_real_time_threads()
-# for good: videos of these tests are rendered by SVT-AV1, too, which may starve a machine as root
+# for the whole session: SVT-AV1, which renders some videos here, may starve a machine as root
 _rights.__enter__()
 
 SHARED = ("cluster", "web")

@@ -19,15 +19,15 @@ def render_scenes(
 ) -> Path:
     """Render a video; with 32 frames per scene at twice the rate, each scene is a segment."""
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("libx264", rate, options={"crf": "10"})
-        picture.width, picture.height, picture.pix_fmt = size[1], size[0], "yuv420p"
+        video = container.add_stream("libx264", rate, options={"crf": "10"})
+        video.width, video.height, video.pix_fmt = size[1], size[0], "yuv420p"
         track = container.add_stream("aac", 48000, layout="stereo") if sound else None
         for number in range(scenes * frames):
             image = render_frame(number % frames, *size, scene=number // frames % 2)
             shown = av.VideoFrame.from_ndarray(image, format="rgb24")
             shown.pts, shown.time_base = number, Fraction(1, rate)
-            container.mux(picture.encode(shown))
-        container.mux(picture.encode(None))
+            container.mux(video.encode(shown))
+        container.mux(video.encode(None))
         if track:
             for chunk in sine(Fraction(scenes * frames, rate)):
                 container.mux(track.encode(chunk))

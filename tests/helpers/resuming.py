@@ -38,7 +38,7 @@ class Stopper(Averager):
         return super().interpolate_many(first, second, times, **options)
 
 
-def same_pictures(one: Path, other: Path) -> bool:
+def same_frames(one: Path, other: Path) -> bool:
     """Return whether two videos have the same samples at the same times."""
     pairs = list(zip(frames_of(one), frames_of(other), strict=True))
     return all(

@@ -41,7 +41,7 @@ class VideoSpec:
     languages: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
-    wanted: dict[str, Any] = field(default_factory=dict)
+    video_options: dict[str, Any] = field(default_factory=dict)
     """Options of the interpolation."""
 
 
@@ -109,14 +109,14 @@ VIDEO_SPECS: dict[str, VideoSpec] = {
     ),
     "variable rate": VideoSpec("in.mkv", "out.mkv", times=VARIABLE, rate=Fraction(30)),
     "variable rate kept": VideoSpec(
-        "in.mp4", "out.mp4", times=VARIABLE, rate=Fraction(30), wanted={"vfr": True}
+        "in.mp4", "out.mp4", times=VARIABLE, rate=Fraction(30), video_options={"vfr": True}
     ),
     "a gap": VideoSpec(times=[*range(6), *range(20, 26)]),
-    "picture begins late": VideoSpec(late=10),
-    "picture begins late in matroska": VideoSpec("in.mkv", "out.mkv", late=10),
+    "video begins late": VideoSpec(late=10),
+    "video begins late in matroska": VideoSpec("in.mkv", "out.mkv", late=10),
     "an edit list hides five frames": VideoSpec(late=-5, hidden=5),
-    "picture begins before its time in matroska": VideoSpec("in.mkv", "out.mkv", late=-5),
-    "picture begins before its time in a transport stream": VideoSpec("in.ts", "out.mkv", late=-5),
+    "video begins before its time in matroska": VideoSpec("in.mkv", "out.mkv", late=-5),
+    "video begins before its time in a transport stream": VideoSpec("in.ts", "out.mkv", late=-5),
     "no reordered frames": VideoSpec(options={X264: "bframes=0"}),
     "many reordered frames": VideoSpec(
         frames=40, options={X264: "bframes=8:b-adapt=2:b-pyramid=normal"}
@@ -125,10 +125,10 @@ VIDEO_SPECS: dict[str, VideoSpec] = {
     "every frame a key": VideoSpec(options={X264: "keyint=1"}),
     "one frame": VideoSpec(frames=1, sound=()),
     "two frames": VideoSpec(frames=2, sound=()),
-    "thrice the rate": VideoSpec(wanted={"factor": 3}),
-    "25 to 60": VideoSpec(frames=50, wanted={"fps": "60"}),
-    "four times slower": VideoSpec(frames=50, wanted={"slow": 4}),
-    "muted": VideoSpec(wanted={"mute": True}),
+    "three times the rate": VideoSpec(video_options={"factor": 3}),
+    "25 to 60": VideoSpec(frames=50, video_options={"fps": "60"}),
+    "four times slower": VideoSpec(frames=50, video_options={"slow": 4}),
+    "muted": VideoSpec(video_options={"mute": True}),
 }
 
 
@@ -136,9 +136,9 @@ def render(spec: VideoSpec, folder: Path) -> Path:
     """Render a video."""
     path = folder / spec.source
     with av.open(str(path), "w") as container:
-        picture = container.add_stream(spec.encoder, spec.rate, options=spec.options)
-        context = picture.codec_context
-        picture.width, picture.height, picture.pix_fmt = (
+        video = container.add_stream(spec.encoder, spec.rate, options=spec.options)
+        context = video.codec_context
+        video.width, video.height, video.pix_fmt = (
             spec.size[1],
             spec.size[0],
             spec.pixel_format,
@@ -149,7 +149,7 @@ def render(spec: VideoSpec, folder: Path) -> Path:
         )
         context.sample_aspect_ratio = spec.sample_aspect_ratio
         if spec.rotation:
-            picture.set_display_rotation(spec.rotation)
+            video.set_display_rotation(spec.rotation)
         tracks = [container.add_stream(codec, 48000, layout="stereo") for codec in spec.sound]
         for track, language in zip(tracks, spec.languages, strict=False):
             track.metadata["language"] = language
@@ -161,8 +161,8 @@ def render(spec: VideoSpec, folder: Path) -> Path:
                 format=spec.pixel_format, dst_colorspace=5, dst_color_range=spec.colour[3] or 1
             )
             frame.pts, frame.time_base, frame.pict_type = time + spec.late, 1 / spec.rate, 0
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode(None))
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
         for track in tracks:
             resampler = av.AudioResampler(
                 track.codec_context.format.name, "stereo", 48000, track.frame_size or 1024

@@ -23,8 +23,8 @@ def codec_for(suffix: str) -> str:
 def sound_of(path: Path, number: int = 0) -> tuple[np.ndarray[Any, Any], Fraction]:
     """Return the first channel of a sound, and its start after the first frame in seconds."""
     with av.open(str(path)) as container:
-        picture = next(packet for packet in container.demux(video=0) if packet.pts is not None)
-        start = picture.pts * picture.time_base
+        packet = next(each for each in container.demux(video=0) if each.pts is not None)
+        start = packet.pts * packet.time_base
     with av.open(str(path)) as container:
         stream = container.streams.audio[number]
         frames = [
@@ -57,14 +57,14 @@ def render_tone(
     """Render a video of one second whose sound is silent until a tone begins; some packets can be
     omitted."""
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("mpeg4", 25)
-        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        video = container.add_stream("mpeg4", 25)
+        video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
         track: Any = container.add_stream(encoder, RATE, layout=layout)
         for index in range(25):
             frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
             frame.pts = index
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode(None))
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
         packets: list[av.Packet] = []
         for first in range(0, round((seconds - begin) * RATE), chunk):
             times = begin + (first + np.arange(chunk)) / RATE

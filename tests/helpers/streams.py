@@ -28,8 +28,8 @@ def render_rich(
     """Render a video with two audio and two subtitle streams, chapters, a title and, in Matroska, a
     font and a cover."""
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("libx264", RATE)
-        picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
+        video = container.add_stream("libx264", RATE)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
         tracks: list[Any] = [container.add_stream(sound, 48000, layout="stereo") for _ in range(2)]
         texts: list[Any] = [container.add_stream(text) for _ in range(2)]
         for stream, language in zip(tracks + texts, languages * 2, strict=True):
@@ -61,8 +61,8 @@ def render_rich(
         for index in range(frames):
             shown = av.VideoFrame.from_ndarray(render_frame(index), format="rgb24")
             shown.pts = index
-            container.mux(picture.encode(shown))
-        container.mux(picture.encode(None))
+            container.mux(video.encode(shown))
+        container.mux(video.encode(None))
         for stream in tracks:
             for chunk in sine(Fraction(frames, RATE)):
                 container.mux(stream.encode(chunk))
@@ -131,15 +131,15 @@ def describe_streams(path: Path) -> list[tuple[str, str, str | None]]:
 def render_texts(path: Path, kind: str, events: list[tuple[int, int, bytes]]) -> Path:
     """Render a video of two seconds with subtitle packets: start, duration (or 0) and data."""
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("mpeg4", RATE)
-        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        video = container.add_stream("mpeg4", RATE)
+        video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
         track: Any = container.add_mux_stream(kind)
         track.time_base = Fraction(1, 1000)
         for index in range(48):
             frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
             frame.pts = index
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode(None))
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
         for begin, duration, data in events:
             packet = av.Packet(data)
             packet.stream, packet.time_base, packet.is_keyframe = track, Fraction(1, 1000), True

@@ -75,8 +75,8 @@ class Averager(Interpolator):
     def interpolate_many(
         self, first: Array, second: Array, times: Any, *, progress: Any = None
     ) -> list[Array]:
-        for share in (0.5, 1.0) if progress else ():
-            progress(share)
+        for fraction in (0.5, 1.0) if progress else ():
+            progress(fraction)
         mixed = [first * float(1 - t) + second * float(t) for t in times]
         return [
             (each if first.dtype == np.float32 else np.rint(each)).astype(first.dtype)
@@ -103,8 +103,8 @@ class First(Averager):
     def interpolate_many(
         self, first: Array, second: Array, times: Any, *, progress: Any = None
     ) -> list[Array]:
-        for share in (0.5, 1.0) if progress else ():
-            progress(share)
+        for fraction in (0.5, 1.0) if progress else ():
+            progress(fraction)
         return [first for _ in times]
 
 
@@ -124,9 +124,9 @@ def times_of(path: Path) -> list[Fraction]:
 
 def planes(frame: av.VideoFrame) -> list[np.ndarray[Any, Any]]:
     """The samples of each plane, float."""
-    kind = np.uint16 if max(part.bits for part in frame.format.components) > 8 else np.uint8
+    dtype = np.uint16 if max(part.bits for part in frame.format.components) > 8 else np.uint8
     return [
-        np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width].astype(np.float32)
+        np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width].astype(np.float32)
         for plane in frame.planes
     ]
 

@@ -100,7 +100,7 @@ class Site:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Site]:
-    """Serve the page in another process; its files are gone afterwards.
+    """Serve the page in another process; its files are deleted afterwards.
 
     Args:
         folder: for the files that control it.

@@ -19,7 +19,7 @@ ALPHA = {"prores": ("in.mov", "prores_ks", "yuva444p10le"),
          "ffv1": ("in.mkv", "ffv1", "yuva420p")}  # fmt: skip
 
 
-def render_clear(path: Path, encoder: str, pixel_format: str) -> Path:
+def render_with_alpha(path: Path, encoder: str, pixel_format: str) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream(encoder, 24)
         stream.width, stream.height, stream.pix_fmt = 96, 64, pixel_format
@@ -37,7 +37,7 @@ def render_clear(path: Path, encoder: str, pixel_format: str) -> Path:
 def test_alpha_is_interpolated_with_the_colours(tmp_path: Path, codec: str) -> None:
     name, encoder, pixel_format = ALPHA[codec]
     source, target = (
-        render_clear(tmp_path / name, encoder, pixel_format),
+        render_with_alpha(tmp_path / name, encoder, pixel_format),
         tmp_path / f"out{Path(name).suffix}",
     )
     report = interpolate_video(source, target, model=Averager(), codec=codec, factor=4)
@@ -59,7 +59,7 @@ def test_alpha_is_interpolated_with_the_colours(tmp_path: Path, codec: str) -> N
 
 
 def test_vp9_stores_alpha_in_the_only_format_that_players_support(tmp_path: Path) -> None:
-    source = render_clear(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
+    source = render_with_alpha(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
     report = interpolate_video(source, tmp_path / "out.webm", model=Averager())
     assert report.problems == ()
     with av.open(str(tmp_path / "out.webm")) as container:
@@ -67,7 +67,7 @@ def test_vp9_stores_alpha_in_the_only_format_that_players_support(tmp_path: Path
 
 
 def test_alpha_that_a_codec_does_not_support_is_reported(tmp_path: Path) -> None:
-    source = render_clear(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
+    source = render_with_alpha(tmp_path / "in.mov", "prores_ks", "yuva444p10le")
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
     assert report.dropped[0] == "alpha (yuv444p10le has none: prores, vp9 and ffv1 can keep it)"
 

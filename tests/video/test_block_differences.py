@@ -1,4 +1,4 @@
-"""Differences in blocks: values by hand, and Halide beside PyTorch."""
+"""Differences in blocks: values by hand, and Halide against PyTorch."""
 
 import torch
 from hypothesis import given, settings

@@ -15,7 +15,7 @@ from helpers.processes import ForkedCommand
 from helpers.resuming import (
     Render,
     finished_segments,
-    same_pictures,
+    same_frames,
     start,
     start_forked,
     wait_for_segments,
@@ -100,11 +100,11 @@ def test_a_run_killed_twenty_times_gives_the_same_result_as_one_without_kills(
     tmp_path: Path, tiny_weights: Path
 ) -> None:
     source = render_scenes(tmp_path / "in.mp4", scenes=SEGMENTS)
-    target, whole = tmp_path / "out.mp4", tmp_path / "whole.mp4"
-    process = start_forked(source, whole, tiny_weights)
-    wait_for(process, whole, 1)  # by then all is imported and compiled
+    target, uninterrupted = tmp_path / "out.mp4", tmp_path / "uninterrupted.mp4"
+    process = start_forked(source, uninterrupted, tiny_weights)
+    wait_for(process, uninterrupted, 1)  # by then all is imported and compiled
     begin = time.monotonic()
-    wait_for(process, whole, SEGMENTS)
+    wait_for(process, uninterrupted, SEGMENTS)
     seconds = (time.monotonic() - begin) / (SEGMENTS - 1)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
@@ -121,14 +121,16 @@ def test_a_run_killed_twenty_times_gives_the_same_result_as_one_without_kills(
         assert process.returncode in (-signal.SIGKILL, 0), errors
         kills += process.returncode != 0
         assert target.exists() or process.returncode != 0
-        if target.exists():  # whole, though it may have been killed while it read the result again
-            assert same_pictures(whole, target)
+        if (
+            target.exists()
+        ):  # complete, though it may have been killed while it read the result again
+            assert same_frames(uninterrupted, target)
             target.unlink()
             shutil.rmtree(segments_folder(target), ignore_errors=True)
     process = start_forked(source, target, tiny_weights, "--resume")
     _, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert same_pictures(whole, target)
+    assert same_frames(uninterrupted, target)
     assert not segments_folder(target).exists()
 
 

@@ -39,7 +39,7 @@ def probed(path: Path) -> dict[str, Any]:
     return found
 
 
-def picture_times(path: Path) -> list[Fraction]:
+def frame_times(path: Path) -> list[Fraction]:
     """Return the times of frames and the end of the last one, by ffprobe."""
     entries = "packet=pts,duration,flags:stream=time_base"
     command = [
@@ -63,8 +63,8 @@ def picture_times(path: Path) -> list[Fraction]:
     return [pts * base for pts, _ in packets] + [sum(packets[-1]) * base]
 
 
-def of_kind(found: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return [stream for stream in found["streams"] if stream["codec_type"] == kind]
+def of_type(found: dict[str, Any], media_type: str) -> list[dict[str, Any]]:
+    return [stream for stream in found["streams"] if stream["codec_type"] == media_type]
 
 
 KEPT = ("width", "height", "sample_aspect_ratio", "color_primaries", "color_transfer")
@@ -75,7 +75,7 @@ def languages(sounds: list[dict[str, Any]]) -> list[str]:
     return [each.get("tags", {}).get("language", "und") for each in sounds]
 
 
-def turned(stream: dict[str, Any]) -> list[dict[str, Any]]:
+def rotations(stream: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rotation of the video."""
     return [
         each
@@ -90,21 +90,23 @@ def test_a_result_keeps_all_streams_times_and_properties_of_its_source(
 ) -> None:
     spec = VIDEO_SPECS[name]
     source, target = render(spec, tmp_path), tmp_path / spec.target
-    report = interpolate_video(source, target, model=Averager(), codec=spec.result, **spec.wanted)
+    report = interpolate_video(
+        source, target, model=Averager(), codec=spec.result, **spec.video_options
+    )
     assert (report.problems, report.dropped) == ((), ())
     before, after = probed(source), probed(target)
-    old, new = of_kind(before, "video")[0], of_kind(after, "video")[0]
+    old, new = of_type(before, "video")[0], of_type(after, "video")[0]
     assert int(new["nb_read_frames"]) == report.frames_out
     assert (
         report.frames_in
         == int(old["nb_read_frames"])
         == len(spec.times or range(spec.frames)) - spec.hidden
     )
-    assert report.frames_kept == report.frames_in or "fps" in spec.wanted
+    assert report.frames_kept == report.frames_in or "fps" in spec.video_options
     for fact in KEPT:
         assert new.get(fact) == old.get(fact), fact
-    assert turned(new) == turned(old)
-    assert bool(spec.rotation) == bool(turned(new))
+    assert rotations(new) == rotations(old)
+    assert bool(spec.rotation) == bool(rotations(new))
     assert new["color_space"] == old.get("color_space", "bt470bg")  # the default of players
     assert new.get("color_range") in (old.get("color_range"), "tv", None)
     if spec.colour[3] == 2:
@@ -121,11 +123,11 @@ def test_a_result_keeps_all_streams_times_and_properties_of_its_source(
 
 def check_times(spec: VideoSpec, source: Path, target: Path) -> None:
     """Check the duration and the steps of the video."""
-    old, new = picture_times(source), picture_times(target)
-    slow = spec.wanted.get("slow", 1)
+    old, new = frame_times(source), frame_times(target)
+    slow = spec.video_options.get("slow", 1)
     step = new[1] - new[0] if len(new) > 1 else Fraction(1)
     assert abs((new[-1] - new[0]) - (old[-1] - old[0]) * slow) <= step + Fraction(1, 500)
-    if "vfr" in spec.wanted:
+    if "vfr" in spec.video_options:
         assert [time - new[0] for time in new[:-1:2]] == [time - old[0] for time in old[:-1]]
         return
     steps = {after - before for before, after in pairwise(new[:-1])}
@@ -134,19 +136,19 @@ def check_times(spec: VideoSpec, source: Path, target: Path) -> None:
 
 def check_sound(spec: VideoSpec, before: dict[str, Any], after: dict[str, Any]) -> None:
     """Check all streams: their packets, languages, and times relative to the video."""
-    old, new = of_kind(before, "audio"), of_kind(after, "audio")
-    if "mute" in spec.wanted:
+    old, new = of_type(before, "audio"), of_type(after, "audio")
+    if "mute" in spec.video_options:
         assert new == []
         return
     assert len(new) == len(old) == len(spec.sound)
     assert languages(new) == languages(old)
-    if "slow" in spec.wanted:
+    if "slow" in spec.video_options:
         return
     assert [each["codec_name"] for each in new] == [each["codec_name"] for each in old]
     assert [each["nb_read_packets"] for each in new] == [each["nb_read_packets"] for each in old]
     leads = []
     for found, sounds in ((before, old), (after, new)):
-        begin = float(of_kind(found, "video")[0]["start_time"])
+        begin = float(of_type(found, "video")[0]["start_time"])
         leads.append([float(sound["start_time"]) - begin for sound in sounds])
     # Matroska counts the 1024 priming samples of an AAC encoder, and MP4 cuts them off.
     assert leads[1] == pytest.approx(

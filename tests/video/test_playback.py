@@ -165,11 +165,11 @@ def test_unsupported_metadata_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["out.mov", "out.mp4", "out.mkv"])
 def test_location_and_make_of_a_phone_are_kept(tmp_path: Path, name: str) -> None:
-    wanted = {"com.apple.quicktime.location.ISO6709": "+48.1+011.6/", "title": "A film"}
+    metadata = {"com.apple.quicktime.location.ISO6709": "+48.1+011.6/", "title": "A film"}
     source, target = tmp_path / "in.mov", tmp_path / name
     options = {"movflags": "use_metadata_tags"}
     with av.open(str(source), "w", container_options=options) as container:
-        container.metadata.update(wanted)
+        container.metadata.update(metadata)
         stream = container.add_stream("libx264", 25)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         for number in range(3):
@@ -179,5 +179,5 @@ def test_location_and_make_of_a_phone_are_kept(tmp_path: Path, name: str) -> Non
     assert interpolate_video(source, target, model=Averager()).dropped == ()
     with av.open(str(target)) as container:
         found = {name.lower(): value for name, value in container.metadata.items()}
-    assert found.items() >= {name.lower(): value for name, value in wanted.items()}.items()
+    assert found.items() >= {name.lower(): value for name, value in metadata.items()}.items()
     interpolate_video(source, target, model=Averager(), overwrite=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.resuming import Render, Stopper, same_pictures
+from helpers.resuming import Render, Stopper, same_frames
 from helpers.video import Averager
 
 from midframe.errors import MidframeError, VideoError
@@ -48,7 +48,7 @@ def test_resumed_work_gives_the_same_result(
     )  # fewer frames than in all: finished ones are not interpolated again
     report = interpolate_video(source, target, model=stopper, **options, resume=True)
     assert (report, report.problems) == (expected, ())
-    assert same_pictures(whole, target)
+    assert same_frames(whole, target)
     assert not segments_folder(target).exists()
 
 

@@ -1,4 +1,4 @@
-"""Planes to RGB and back: values by hand, exact inversion, and Halide beside PyTorch."""
+"""Planes to RGB and back: values by hand, exact inversion, and Halide against PyTorch."""
 
 import numpy as np
 import pytest

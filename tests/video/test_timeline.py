@@ -121,7 +121,7 @@ def test_a_variable_rate_divides_intervals_evenly_and_exactly(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "rate", "slow"),
+    ("options", "rate", "slow"),
     [
         ({}, 2 * NTSC, 1), ({"factor": 3}, 3 * NTSC, 1), ({"fps": "60"}, 60, 1),
         ({"slow": 4}, NTSC, 4),
@@ -130,14 +130,14 @@ def test_a_variable_rate_divides_intervals_evenly_and_exactly(
         ({"vfr": True}, 2 * NTSC, 1), ({"vfr": True, "slow": 3}, NTSC, 3),
     ],
 )  # fmt: skip
-def test_options_determine_the_timeline(wanted: dict, rate: Fraction, slow: Fraction) -> None:
-    timeline = choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions(**wanted))
+def test_options_determine_the_timeline(options: dict, rate: Fraction, slow: Fraction) -> None:
+    timeline = choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions(**options))
     assert (timeline.rate, timeline.slow) == (rate, slow)
-    assert isinstance(timeline, VariableRate) == ("vfr" in wanted)
+    assert isinstance(timeline, VariableRate) == ("vfr" in options)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "complaint"),
+    ("options", "complaint"),
     [
         ({"factor": 2, "fps": "60"}, "one of them"), ({"factor": 0}, "factor is 0"),
         ({"slow": 0.5}, "slow is 0.5"),
@@ -145,9 +145,9 @@ def test_options_determine_the_timeline(wanted: dict, rate: Fraction, slow: Frac
         ({"fps": "1/0"}, "a number"), ({"fps": "60", "vfr": True}, "vfr"),
     ],
 )  # fmt: skip
-def test_impossible_retiming_options_are_refused(wanted: dict, complaint: str) -> None:
+def test_impossible_retiming_options_are_refused(options: dict, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions(**wanted))
+        choose_timeline(REGULAR, Fraction(1, 24000), RetimingOptions(**options))
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_the_number_of_frames_of_a_result_is_estimated(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "rate", "slow", "on_grid"),
+    ("options", "rate", "slow", "on_grid"),
     [
         ({}, 50, 1, True), ({"slow": 4}, 25, 4, True), ({"slow": 2.5}, 25, Fraction(5, 2), False),
         ({"factor": "2.5"}, Fraction(125, 2), 1, False),
@@ -331,12 +331,12 @@ def test_the_number_of_frames_of_a_result_is_estimated(
     ],
 )  # fmt: skip
 def test_frames_are_snapped_to_the_grid_of_the_result_if_it_contains_that_of_the_source(
-    wanted: dict, rate: Fraction, slow: Fraction, on_grid: bool
+    options: dict, rate: Fraction, slow: Fraction, on_grid: bool
 ) -> None:
     source = SourceRate(Fraction(25), Fraction(1, 7), True, Fraction(1, 500))
     step = 1 / Fraction(rate * slow)
     place, reach = (step, step / 2) if on_grid else (Fraction(1, 25), source.tolerance)
-    assert choose_timeline(source, Fraction(1, 600), RetimingOptions(**wanted)) == ConstantRate(
+    assert choose_timeline(source, Fraction(1, 600), RetimingOptions(**options)) == ConstantRate(
         Fraction(rate), Fraction(slow), source.anchor, place, reach, Fraction(1, 25),
         source.tolerance,
     )  # fmt: skip
@@ -349,16 +349,16 @@ def test_the_grid_of_a_multiple_of_a_fractional_rate_contains_that_of_the_source
 
 
 @pytest.mark.parametrize(
-    ("wanted", "pieces", "slow"),
+    ("options", "pieces", "slow"),
     [({}, 2, 1), ({"factor": 3}, 3, 1), ({"slow": 2.5}, 3, Fraction(5, 2)),
      ({"factor": 5, "slow": 2}, 5, 2)],
 )  # fmt: skip
 @pytest.mark.parametrize("limit", [{}, {"min_step": Fraction(1, 50)}])
 def test_intervals_of_a_variable_rate_are_divided_by_the_factor_or_for_slow_motion(
-    wanted: dict, pieces: int, slow: Fraction, limit: dict
+    options: dict, pieces: int, slow: Fraction, limit: dict
 ) -> None:
     timeline = choose_timeline(
-        REGULAR, Fraction(1, 600), RetimingOptions(vfr=True, **wanted), **limit
+        REGULAR, Fraction(1, 600), RetimingOptions(vfr=True, **options), **limit
     )
     expected = VariableRate(pieces, NTSC, Fraction(1, 600), Fraction(slow))
     assert timeline == replace(expected, **limit)

@@ -17,7 +17,7 @@ PACKET = 188
 """Bytes of a packet of a transport stream."""
 
 
-def write_film(
+def write_video(
     path: Path,
     times: Sequence[int],
     tick: Fraction = Fraction(1, 25),
@@ -84,12 +84,12 @@ def check(
 
 def test_dropped_frames_in_avi_do_not_shift_the_others(tmp_path: Path) -> None:
     times = [n for n in range(40) if n % 10 != 7]
-    check(write_film(tmp_path / "drops.avi", times), 36, Fraction(40, 25))
+    check(write_video(tmp_path / "drops.avi", times), 36, Fraction(40, 25))
 
 
 @pytest.mark.parametrize("rate", [120, 144, 240])
 def test_high_rates_in_matroska_keep_every_frame(tmp_path: Path, rate: int) -> None:
-    source = write_film(
+    source = write_video(
         tmp_path / "fast.mkv", range(48), Fraction(1, rate), "libx264", rate=Fraction(rate)
     )
     check(source, 48, Fraction(48, rate))
@@ -97,7 +97,7 @@ def test_high_rates_in_matroska_keep_every_frame(tmp_path: Path, rate: int) -> N
 
 def test_a_late_first_frame_does_not_shift_the_others(tmp_path: Path) -> None:
     times = [0, *(3000 * n + 1650 for n in range(1, 40))]
-    source = write_film(
+    source = write_video(
         tmp_path / "late.mp4", times, Fraction(1, 90000), "libx264", rate=Fraction(30)
     )
     check(source, 40, Fraction(3000 * 40 + 1650, 90000), tolerance=Fraction(1, 60))
@@ -122,7 +122,7 @@ def test_gifs_keep_every_frame(tmp_path: Path, rate: int, delays: Sequence[int])
 
 
 def test_frames_with_equal_times_are_spread_up_to_the_next_time(tmp_path: Path) -> None:
-    whole = write_film(tmp_path / "whole.mkv", range(40), codec="ffv1")
+    whole = write_video(tmp_path / "whole.mkv", range(40), codec="ffv1")
     same = tmp_path / "same.mkv"
     with av.open(str(whole)) as old, av.open(str(same), "w") as new:
         stream, time = new.add_stream_from_template(old.streams.video[0], opaque=True), -1
@@ -135,7 +135,7 @@ def test_frames_with_equal_times_are_spread_up_to_the_next_time(tmp_path: Path) 
 
 
 def test_the_times_of_a_broadcast_begin_at_zero(tmp_path: Path) -> None:
-    source = write_film(
+    source = write_video(
         tmp_path / "dvb.ts", range(25), codec="libx264", sound=True, output_ts_offset="40000"
     )
     report = interpolate_video(source, tmp_path / "out.mp4", model=Averager())
@@ -146,8 +146,8 @@ def test_the_times_of_a_broadcast_begin_at_zero(tmp_path: Path) -> None:
 
 
 def test_joined_recordings_play_one_after_the_other(tmp_path: Path) -> None:
-    first = write_film(tmp_path / "a.ts", range(25), codec="libx264", sound=True)
-    second = write_film(tmp_path / "b.ts", range(50), codec="libx264", sound=True)
+    first = write_video(tmp_path / "a.ts", range(25), codec="libx264", sound=True)
+    second = write_video(tmp_path / "b.ts", range(50), codec="libx264", sound=True)
     joined = tmp_path / "joined.ts"
     joined.write_bytes(first.read_bytes() + second.read_bytes())
     report = interpolate_video(joined, tmp_path / "out.mp4", model=Averager())
@@ -158,7 +158,7 @@ def test_joined_recordings_play_one_after_the_other(tmp_path: Path) -> None:
 
 
 def test_a_lost_packet_is_bridged_and_reported_with_its_time(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "whole.ts", range(50), codec="libx264")
+    source = write_video(tmp_path / "whole.ts", range(50), codec="libx264")
     data = source.read_bytes()
     packets = [data[place : place + PACKET] for place in range(0, len(data), PACKET)]
     picture = [
@@ -182,7 +182,7 @@ def test_a_lost_packet_is_bridged_and_reported_with_its_time(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("place", [0, 20, 39])
 def test_a_frame_that_cannot_be_decoded_does_not_affect_others(tmp_path: Path, place: int) -> None:
-    source = write_film(tmp_path / "whole.mkv", range(40), codec="libx264", keys=1)
+    source = write_video(tmp_path / "whole.mkv", range(40), codec="libx264", keys=1)
     data = bytearray(source.read_bytes())
     with av.open(str(source)) as container:
         broken = [packet for packet in container.demux(video=0) if packet.size][place]

@@ -155,9 +155,9 @@ def test_frames_at_any_time_show_the_content_of_that_time(
     interpolate_video(source, target, model=Averager(), factor=3, codec="ffv1")
     before, results = frames_of(source), frames_of(target)
     for index, frame in enumerate(results[:24]):
-        low, share = divmod(Fraction(index, 3), 1)
+        low, fraction = divmod(Fraction(index, 3), 1)
         first, second, shown = (planes(each)[0] for each in (before[low], before[low + 1], frame))
-        expected = first + (second - first) * round(share * 16) / 16
+        expected = first + (second - first) * round(fraction * 16) / 16
         assert abs(shown - expected).mean() < 1.0
 
 
@@ -184,8 +184,8 @@ def test_the_cut_option_determines_the_frames_across_a_cut(
     source, target = render_video(frames=4, cut_at=2, sound=False), tmp_path / "out.mkv"
     interpolate_video(source, target, model=First(), factor=4, cut=cut, codec="ffv1")
     results = [planes(frame)[0] for frame in frames_of(target)]
-    for share, luma in zip(shown, results[5:8], strict=True):
-        assert abs(luma - (results[4] * (1 - share) + results[8] * share)).mean() < 1.0
+    for fraction, luma in zip(shown, results[5:8], strict=True):
+        assert abs(luma - (results[4] * (1 - fraction) + results[8] * fraction)).mean() < 1.0
 
 
 def test_odd_frame_sizes_are_kept(render_video: Render, tmp_path: Path) -> None:
@@ -235,8 +235,8 @@ def test_unusable_input_is_refused_and_leaves_no_files(
     check_refused(sound, tmp_path / "out.mp4", r"no video stream \(only audio\)")
 
 
-def cut_short(whole: Path, share: float) -> Path:
-    """The beginning of a video whose index comes first."""
+def truncate(whole: Path, fraction: float) -> Path:
+    """Write the first bytes of a video whose index is at its beginning."""
     fast = whole.with_name(f"fast-{whole.name}")
     with (
         av.open(str(whole)) as old,
@@ -248,16 +248,16 @@ def cut_short(whole: Path, share: float) -> Path:
                 packet.stream = stream
                 new.mux(packet)
     cut = whole.with_name(f"cut-{whole.name}")
-    cut.write_bytes(fast.read_bytes()[: int(fast.stat().st_size * share)])
+    cut.write_bytes(fast.read_bytes()[: int(fast.stat().st_size * fraction)])
     return cut
 
 
 @pytest.mark.parametrize("name", ["in.mp4", "in.mkv"])
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("fraction", [0.3, 0.6, 0.9])
 def test_the_intact_part_of_a_truncated_video_is_converted_and_damage_is_reported(
-    render_video: Render, tmp_path: Path, name: str, share: float
+    render_video: Render, tmp_path: Path, name: str, fraction: float
 ) -> None:
-    cut = cut_short(render_video(name, frames=120, sound=False), share)
+    cut = truncate(render_video(name, frames=120, sound=False), fraction)
     report = interpolate_video(cut, tmp_path / "out.mp4", model=Averager())
     assert report.damage
     assert report.problems == ()

@@ -127,8 +127,8 @@ def test_ycgco_is_converted_by_its_definition() -> None:
         (red - blue) / 2 + 128,
     ]
     frame = from_rgb(image, Colour(8, True, False), "yuv444p")
-    for plane, wanted in zip(planes(frame), planes_, strict=True):
-        assert np.abs(plane - wanted.clip(0, 255)).max() <= 1
+    for plane, expected in zip(planes(frame), planes_, strict=True):
+        assert np.abs(plane - expected.clip(0, 255)).max() <= 1
     frame.colorspace = 8
     assert np.abs(to_rgb(frame, Colour(8, True, False)).astype(int) - image).max() <= 2
 

@@ -139,7 +139,7 @@ def test_a_crop_of_the_codec_is_exact_at_its_left_edge(tmp_path: Path) -> None:
 def test_every_container_keeps_the_sample_aspect_ratio(
     tmp_path: Path, name: str, codec: str
 ) -> None:
-    source = anamorphic_film(tmp_path / "in.mov")
+    source = render_anamorphic(tmp_path / "in.mov")
     report = interpolate_video(source, tmp_path / name, model=Averager(), codec=codec)
     of_samples = lost_samples(av.VideoFormat("yuv422p10le"), "yuv422p") if codec == "vp9" else []
     assert (report.dropped, report.problems) == (tuple(of_samples), ())
@@ -149,12 +149,12 @@ def test_every_container_keeps_the_sample_aspect_ratio(
 
 
 def test_an_unsupported_sample_aspect_ratio_is_reported(tmp_path: Path) -> None:
-    source = anamorphic_film(tmp_path / "in.mov")
+    source = render_anamorphic(tmp_path / "in.mov")
     report = interpolate_video(source, tmp_path / "out.avi", model=Averager(), codec="ffv1")
     assert report.dropped == ("sample aspect ratio 64/45 (.avi files cannot hold it)",)
 
 
-def anamorphic_film(path: Path) -> Path:
+def render_anamorphic(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("prores_ks", 25)
         stream.width, stream.height, stream.pix_fmt = 90, 64, "yuv422p10le"

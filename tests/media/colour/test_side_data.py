@@ -162,7 +162,7 @@ def test_dynamic_metadata_is_reported() -> None:
     assert "spatial" in lost_metadata(picture, "hevc (Main) (hvc1) (default) (multilayer)")[0]
 
 
-def exif_picture(path: Path, orientation: int) -> Path:
+def write_exif_image(path: Path, orientation: int) -> Path:
     """A JPEG whose EXIF tag is side data that PyAV does not list."""
     from PIL import Image
 
@@ -173,7 +173,7 @@ def exif_picture(path: Path, orientation: int) -> Path:
 
 
 def test_side_data_that_pyav_does_not_list_is_skipped(tmp_path: Path) -> None:
-    with av.open(str(exif_picture(tmp_path / "turned.jpg", 6))) as container:
+    with av.open(str(write_exif_image(tmp_path / "turned.jpg", 6))) as container:
         found = side_data_of(next(container.decode(video=0)))
     assert struct.unpack("<9i", found["DISPLAYMATRIX"])[1] != 0
     assert not any(name.startswith("UNKNOWN") for name in found)

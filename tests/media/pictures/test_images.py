@@ -70,14 +70,14 @@ def test_unreadable_and_unwritable_images_raise_an_error(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["a.png", "a.tiff"])
 @pytest.mark.parametrize("channels", [3, 4])
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_bits_alpha_and_icc_profile_are_kept(
-    tmp_path: Path, name: str, channels: int, kind: type
+    tmp_path: Path, name: str, channels: int, dtype: type
 ) -> None:
-    image = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (5, 7, channels), kind)
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (5, 7, channels), dtype)
     write_image(tmp_path / name, image, PROFILE)
     found = read_picture(tmp_path / name)
-    assert found.image.dtype == kind
+    assert found.image.dtype == dtype
     assert np.array_equal(found.image, image)
     assert found.icc_profile == PROFILE
     with Image.open(tmp_path / name) as picture:  # another reader

@@ -69,7 +69,7 @@ def test_a_missing_device_is_refused() -> None:
 
 
 @pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let the processor decode instead of a GPU, in semi-planar formats."""
 
     class Decoder:
@@ -125,22 +125,22 @@ def read(path: Path, hwaccel: str | None) -> tuple[list[tuple[Any, ...]], list[s
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le", "yuv422p"])
 def test_a_gpu_decodes_the_same_frames_as_the_processor(
-    render_video: Callable[..., Path], card: Callable[..., None], pixel_format: str
+    render_video: Callable[..., Path], fake_gpu: Callable[..., None], pixel_format: str
 ) -> None:
     path = render_video(pixel_format=pixel_format, frames=6)
     expected, _ = read(path, None)
-    card()
+    fake_gpu()
     decoded, warnings = read(path, "cuda")
     assert decoded == expected
     assert not warnings
 
 
 def test_a_gpu_that_decodes_other_samples_is_not_used_with_a_warning(
-    render_video: Callable[..., Path], card: Callable[..., None]
+    render_video: Callable[..., Path], fake_gpu: Callable[..., None]
 ) -> None:
     path = render_video(frames=6)
     expected, _ = read(path, None)
-    card(brightness=1)
+    fake_gpu(brightness=1)
     decoded, warnings = read(path, "cuda")
     assert decoded == expected
     assert warnings == ["the processor decodes the video: cuda does not support it exactly"]
@@ -165,8 +165,8 @@ def test_images_and_pipes_with_a_device_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_reported_before_the_device_is_checked(
-    tmp_path: Path, card: Callable[..., None]
+    tmp_path: Path, fake_gpu: Callable[..., None]
 ) -> None:
-    card()
+    fake_gpu()
     with pytest.raises(SourceError, match="does not exist"):
         VideoReader(tmp_path / "none.mp4", hwaccel="cuda")

@@ -15,8 +15,8 @@ FADE = 16
 
 def faded(time: float) -> np.ndarray:
     """A scene that fades into another from the fifth frame on."""
-    share = min(max((time - 4) / FADE, 0), 1)
-    return np.rint(render_frame(0) * (1 - share) + render_frame(0, scene=1) * share).astype(
+    fraction = min(max((time - 4) / FADE, 0), 1)
+    return np.rint(render_frame(0) * (1 - fraction) + render_frame(0, scene=1) * fraction).astype(
         np.uint8
     )
 
@@ -59,7 +59,7 @@ def test_a_fade_is_no_cut_and_is_interpolated(tmp_path: Path, scene) -> None:  #
     assert min(psnr(frame, luma(scene(n / 4))) for n, frame in interpolated) > 45
 
 
-def test_frames_beside_a_cut_are_source_frames(tmp_path: Path) -> None:
+def test_frames_adjacent_to_a_cut_are_source_frames(tmp_path: Path) -> None:
     images = [render_frame(n, scene=int(n >= 6)) for n in range(12)]
     source = write(tmp_path / "in.mkv", images)
     interpolate_video(source, tmp_path / "out.mkv", model=Averager(), codec="ffv1", factor=4)

@@ -52,10 +52,10 @@ def join(path: Path, *parts: Path) -> Path:
     return path
 
 
-def interpolated(source: Path, **wanted: Any) -> tuple[VideoReport, list[Fraction]]:
+def interpolated(source: Path, **options: Any) -> tuple[VideoReport, list[Fraction]]:
     """Interpolate; return the report and the times of the result."""
     target = source.with_name("out.mkv")
-    report = interpolate_video(source, target, model=Averager(), **{**RAW, **wanted})
+    report = interpolate_video(source, target, model=Averager(), **{**RAW, **options})
     return report, times_of(target)
 
 

@@ -36,11 +36,11 @@ class Packet:
         return False
 
 
-PICTURE, SOUND = Stream(0), Stream(1, "audio")
+VIDEO, SOUND = Stream(0), Stream(1, "audio")
 
 
 def packets(
-    times: Sequence[float], stream: Stream = PICTURE, first_place: int = 0, step: float = 0.04
+    times: Sequence[float], stream: Stream = VIDEO, first_place: int = 0, step: float = 0.04
 ) -> list[Packet]:
     ticks = [round(time / TICK) for time in times]
     return [
@@ -50,7 +50,7 @@ def packets(
 
 
 def survey(found: Sequence[Any], **options: bool) -> Survey:
-    return take_survey(found, PICTURE, **{"uses_dts": False, "clock_jumps": True, **options})
+    return take_survey(found, VIDEO, **{"uses_dts": False, "clock_jumps": True, **options})
 
 
 def test_a_clock_with_an_offset_begins_at_zero_for_all_streams() -> None:
@@ -100,17 +100,17 @@ def test_unordered_timestamps_are_no_jump() -> None:
 
 
 def test_reordered_presentation_times_are_no_jump() -> None:
-    has_custom_order = [Packet(PICTURE, round(pts / TICK), None) for pts in (0, 0.6, 0.4)]
-    has_custom_order.append(Packet(PICTURE, round(1.6 / TICK), 0))
+    has_custom_order = [Packet(VIDEO, round(pts / TICK), None) for pts in (0, 0.6, 0.4)]
+    has_custom_order.append(Packet(VIDEO, round(1.6 / TICK), 0))
     assert survey(has_custom_order).jumps == ()
 
 
 def test_the_end_of_the_video_is_that_of_the_last_shown_frame() -> None:
-    before_a_gap = Packet(PICTURE, round(0.12 / TICK), round(0.04 / TICK), duration=round(1 / TICK))
+    before_a_gap = Packet(VIDEO, round(0.12 / TICK), round(0.04 / TICK), duration=round(1 / TICK))
     packets = [
-        Packet(PICTURE, 0, 0),
+        Packet(VIDEO, 0, 0),
         before_a_gap,
-        Packet(PICTURE, round(0.04 / TICK), round(1.04 / TICK)),
+        Packet(VIDEO, round(0.04 / TICK), round(1.04 / TICK)),
     ]
     assert survey(packets).end == Fraction(4, 25)
 
@@ -118,17 +118,16 @@ def test_the_end_of_the_video_is_that_of_the_last_shown_frame() -> None:
 def test_containers_that_count_frames_use_decoding_order() -> None:
     tick = Fraction(1, 25)
     uses_dts = [
-        Packet(PICTURE, pts, dts, 1, time_base=tick)
-        for pts, dts in ((1, 0), (4, 1), (2, 2), (3, 3))
+        Packet(VIDEO, pts, dts, 1, time_base=tick) for pts, dts in ((1, 0), (4, 1), (2, 2), (3, 3))
     ]
-    empty = Packet(PICTURE, 4, 4, 1, size=0, time_base=tick)
-    found = survey([*uses_dts, empty, Packet(PICTURE, 6, 5, 1, time_base=tick)], uses_dts=True)
+    empty = Packet(VIDEO, 4, 4, 1, size=0, time_base=tick)
+    found = survey([*uses_dts, empty, Packet(VIDEO, 6, 5, 1, time_base=tick)], uses_dts=True)
     assert found.times == tuple(n * tick for n in (0, 1, 2, 3, 5))
     assert found.end == 6 * tick
 
 
 def test_packets_that_an_edit_list_hides_are_not_counted() -> None:
-    hidden = Packet(PICTURE, -3600, -3600, is_discard=True)
+    hidden = Packet(VIDEO, -3600, -3600, is_discard=True)
     assert survey([hidden, *packets([0, 0.04])]).times == (0, Fraction(1, 25))
 
 
@@ -154,7 +153,7 @@ def test_priming_samples_of_sound_do_not_shift_the_video() -> None:
 
 def test_frames_without_times_precede_the_first_one_with_a_time() -> None:
     """FFmpeg reads no times of Matroska blocks before 0."""
-    early = [Packet(PICTURE, None, None) for _ in range(5)]
+    early = [Packet(VIDEO, None, None) for _ in range(5)]
     found = survey([*early, *packets([n / 25 for n in range(20)])], clock_jumps=False)
     assert found.times == tuple(Fraction(n, 25) for n in range(25))
     assert (found.shift, found.end, found.timed) == (Fraction(1, 5), 1, False)
@@ -162,7 +161,7 @@ def test_frames_without_times_precede_the_first_one_with_a_time() -> None:
 
 def test_an_end_of_sequence_packet_does_not_make_useless_times_usable() -> None:
     """As in elementary Dirac streams, which FFmpeg counts in ticks."""
-    ticks = [Packet(PICTURE, number, number) for number in range(25)]
-    end = Packet(PICTURE, 3_000_000, 3_000_000)
+    ticks = [Packet(VIDEO, number, number) for number in range(25)]
+    end = Packet(VIDEO, 3_000_000, 3_000_000)
     assert survey([*ticks, end], clock_jumps=False).has_no_times
     assert not survey(packets([0, 0.04, 5]), clock_jumps=False).has_no_times

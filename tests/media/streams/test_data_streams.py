@@ -11,14 +11,14 @@ from midframe.video.pipeline import interpolate_video
 
 def test_data_streams_are_described_by_tag_and_content(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "in.mov"), "w") as container:
-        picture = container.add_stream("mpeg4", RATE)
-        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
-        picture.metadata["timecode"] = "10:00:00:00"
+        video = container.add_stream("mpeg4", RATE)
+        video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
+        video.metadata["timecode"] = "10:00:00:00"
         for index in range(6):
             frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
             frame.pts = index
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode(None))
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
     data = (tmp_path / "in.mov").read_bytes()
     for tag, meaning in (
         ("fdsc", "GoPro file description"),

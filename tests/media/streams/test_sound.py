@@ -23,15 +23,15 @@ from midframe.video.pipeline import interpolate_video
 def test_conversion_continues_when_the_channels_change(tmp_path: Path) -> None:
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
-        picture = container.add_stream("mpeg4", 25)
-        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        video = container.add_stream("mpeg4", 25)
+        video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
         track: Any = container.add_stream("ac3", RATE, layout="5.1(side)")
         container.start_encoding()
         for index in range(25):
             frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
             frame.pts = index
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode(None))
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
         for layout, first in (("5.1(side)", 0), ("stereo", 16)):
             encoder: Any = av.CodecContext.create("ac3", "w")
             encoder.sample_rate, encoder.layout, encoder.format = RATE, layout, "fltp"
@@ -117,16 +117,16 @@ def test_two_audio_streams_keep_their_offsets_from_the_video(
     """The video begins 0.2 s after the first sound; both sounds are audible from 0.6 s on."""
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
-        picture = container.add_stream("mpeg4", 25)
-        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        video = container.add_stream("mpeg4", 25)
+        video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
         tracks: list[Any] = [
             container.add_stream(each, RATE, layout="stereo") for each in ("pcm_s16le", "aac")
         ]
         for index in range(25):
             frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
             frame.pts = index + 5
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode(None))
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
         for track, begin in zip(tracks, (0, 14400), strict=True):
             for first in range(begin, 57600, 1024):
                 times = (first + np.arange(1024)) / RATE

@@ -161,14 +161,14 @@ def test_titles_in_an_old_code_page_and_odd_chapters_are_kept(tmp_path: Path) ->
 
 def test_fonts_without_a_name_or_a_type_are_kept(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "in.mkv"), "w") as container:
-        picture = container.add_stream("mpeg4", RATE)
-        picture.width, picture.height, picture.pix_fmt = 48, 32, "yuv420p"
+        video = container.add_stream("mpeg4", RATE)
+        video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
         container.add_attachment("", "", FONT)
         for index in range(6):
             frame = av.VideoFrame.from_ndarray(render_frame(index, 32, 48), format="rgb24")
             frame.pts = index
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode(None))
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
     report = interpolate_video(tmp_path / "in.mkv", tmp_path / "out.mkv", model=Averager())
     assert (report.dropped, report.problems) == ((), ())
     with av.open(str(tmp_path / "out.mkv")) as container:

@@ -14,7 +14,7 @@ NTSC = Fraction(30000, 1001)
 
 
 @pytest.mark.parametrize(
-    ("label", "source", "result", "start", "wanted"),
+    ("label", "source", "result", "start", "expected"),
     [
         ("10:00:00:12", 25, 50, "0", "10:00:00:24"),
         ("10:00:00:12", 25, 50, "0.5", "10:00:01:00"),
@@ -32,9 +32,9 @@ NTSC = Fraction(30000, 1001)
     ],
 )
 def test_a_time_code_continues_at_the_rate_of_the_result(
-    label: str, source: Fraction, result: Fraction, start: str, wanted: str
+    label: str, source: Fraction, result: Fraction, start: str, expected: str
 ) -> None:
-    assert scale_time_code(label, Fraction(source), Fraction(result), Fraction(start)) == wanted
+    assert scale_time_code(label, Fraction(source), Fraction(result), Fraction(start)) == expected
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def test_animations_keep_their_duration_and_loop_count(
 ) -> None:
     source, target = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
     frames = [Image.fromarray(render_frame(n)) for n in range(6)]
-    # A GIF says how often it is repeated, or nothing; an APNG how often it is played, once if it
-    # says 1.
+    # A GIF states the number of repetitions, or nothing; an APNG the number of plays, once if it
+    # states 1.
     kept = {} if loop is None and suffix == ".gif" else {"loop": 1 if loop is None else loop}
     kind = "PNG" if suffix == ".apng" else "GIF"
     frames[0].save(

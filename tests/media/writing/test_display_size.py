@@ -16,14 +16,14 @@ from midframe.media.writing.display_size import HEADER_BYTES, TRACKS, set_displa
 def render_seekable(path: Path, frames: int = 50) -> Path:
     """Render a seekable video with chapters and sound."""
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("libvpx-vp9" if path.suffix == ".webm" else "mpeg4", 25)
-        picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
-        picture.options = {"cpu-used": "8", "g": "10"}
+        video = container.add_stream("libvpx-vp9" if path.suffix == ".webm" else "mpeg4", 25)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        video.options = {"cpu-used": "8", "g": "10"}
         container.add_stream("libopus", 48000, layout="stereo")
         for number in range(frames):
             frame = av.VideoFrame.from_ndarray(render_frame(number), format="rgb24")
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode(None))
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
     return path
 
 
@@ -62,10 +62,12 @@ def test_checksums_are_updated(tmp_path: Path) -> None:
 def test_another_reader_finds_the_display_size(tmp_path: Path) -> None:
     path = render_seekable(tmp_path / "in.mkv")
     set_display_size(path, 96, 64, Fraction(4, 3))
-    told = subprocess.run(["mkvinfo", str(path)], capture_output=True, text=True, check=True).stdout
-    assert "Display width: 128" in told
-    assert "Display height: 64" in told
-    assert "Display unit" not in told
+    output = subprocess.run(
+        ["mkvinfo", str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "Display width: 128" in output
+    assert "Display height: 64" in output
+    assert "Display unit" not in output
 
 
 def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_the_properties_of_a_target_are_defined_before_the_work(name: str, tmp_p
 def test_a_comparison_shows_the_same_frames_as_a_result(
     render_video: Render, tmp_path: Path
 ) -> None:
-    """At a cut, in a gap and beside them, the right side is the frame of `midframe video`."""
+    """At a cut, in a gap and next to them, the right side is the frame of `midframe video`."""
     steps = [0, 1, 2, 3, 60, 61, 62]
     source = render_video("in.mkv", frames=len(steps), rate=Fraction(50), cut_at=2, pts=steps,
                           pixel_format="yuv444p", sound=False)  # fmt: skip
