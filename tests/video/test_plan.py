@@ -151,7 +151,7 @@ def test_a_variable_rate_keeps_every_source_frame_at_its_time(
 
 @settings(deadline=None, max_examples=60)
 @given(timings=sources(), options=plan_options())
-def test_captions_are_attached_once_or_counted_as_left(
+def test_captions_are_attached_once_or_counted_as_not_shown(
     timings: list[FrameTiming], options: PlanOptions
 ) -> None:
     intervals = list(plan_intervals(timings, options))

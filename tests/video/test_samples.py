@@ -94,7 +94,7 @@ def test_an_interpolated_frame_between_equal_ones_equals_them(
 
 @pytest.mark.parametrize("name", ["frames/%02d.png", "out.apng", "out.mp4"])
 @pytest.mark.parametrize("size", [(64, 96), (63, 95)], ids=["even", "odd"])
-def test_source_and_interpolated_frames_are_converted_alike_for_the_encoder(
+def test_source_and_interpolated_frames_are_converted_the_same_way(
     render_video: Render, tmp_path: Path, name: str, size: tuple[int, int]
 ) -> None:
     """The chroma of H.264 is located at the left one of two pixels, which conversions respect."""

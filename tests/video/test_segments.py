@@ -271,7 +271,7 @@ def test_work_of_another_version_is_refused_whatever_else_changed(tmp_path: Path
         Segments(target, {"crf": 20, "version": 2}, resume=True)
 
 
-def test_the_work_of_images_in_the_current_folder_is_stored_beside_it(
+def test_segments_of_images_in_the_current_folder_are_stored_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "frames"

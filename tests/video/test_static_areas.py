@@ -30,9 +30,9 @@ def glide(by: float, contrast: float = 60) -> Array:
 
 def test_static_text_is_not_distorted() -> None:
     before, after = noisy(text(), 1), noisy(text(), 2)
-    bent = (text() * 0.8 + np.roll(text(), 1, axis=1) * 0.2).astype(np.uint8)
-    kept = keep_static(bent, before, after, HALF, 8)
-    assert abs(bent.astype(int) - text()).max() > 30
+    distorted = (text() * 0.8 + np.roll(text(), 1, axis=1) * 0.2).astype(np.uint8)
+    kept = keep_static(distorted, before, after, HALF, 8)
+    assert abs(distorted.astype(int) - text()).max() > 30
     assert abs(kept.astype(int) - (before / 2 + after / 2)).max() <= 1
 
 
@@ -66,7 +66,7 @@ def test_samples_of_high_bit_depth_give_the_same_areas() -> None:
     assert abs(ten / 4 - eight).max() <= 0.5
 
 
-def test_frames_of_any_size_are_taken() -> None:
+def test_frames_of_any_size_are_accepted() -> None:
     for shape in ((1, 1), (3, 5), (17, 31), (17, 31, 3), (18, 30, 4)):
         frame = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
         assert np.array_equal(keep_static(frame, frame, frame, HALF, 8), frame)

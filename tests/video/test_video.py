@@ -308,14 +308,14 @@ def test_a_failure_keeps_the_file_that_was_to_be_replaced(
 def test_progress_includes_the_fraction_of_the_present_pair(
     render_video: Render, tmp_path: Path
 ) -> None:
-    told: list[tuple[float, int | None]] = []
+    states: list[tuple[float, int | None]] = []
     interpolate_video(
         render_video(frames=3),
         tmp_path / "out.mp4",
         model=Averager(),
-        progress=lambda *state: told.append(state),
+        progress=lambda *state: states.append(state),
     )
-    assert told == [(done, 3) for done in (1, 1.5, 2, 2, 2.5, 3, 3)]
+    assert states == [(done, 3) for done in (1, 1.5, 2, 2, 2.5, 3, 3)]
 
 
 @pytest.mark.parametrize(
