@@ -13,6 +13,7 @@ from midframe.media.colour.conversion import colour_of
 from midframe.media.pictures.images import Array
 from midframe.media.reading.source import Frame
 from midframe.ops.workers import Workers
+from midframe.video import renderer
 from midframe.video.plan import LONG_SEGMENT, FrameTiming, Interval, PlanOptions, plan_intervals
 from midframe.video.rendered_frame import RenderedFrame
 from midframe.video.renderer import Renderer
@@ -48,8 +49,8 @@ def render(
     tool, intervals = Counter(), list[Interval]()
     colour = colour_of(next(frames(1)).picture)
     with Workers(workers) as threads:
-        renderer = Renderer(threads, tool, colour, overlays=False, **options)
-        shown = list(renderer.frames(frames(count), rules, times_of, intervals.append))
+        rendering = Renderer(threads, tool, colour, overlays=False, **options)
+        shown = list(rendering.frames(frames(count), rules, times_of, intervals.append))
     return shown, intervals, tool
 
 
@@ -97,3 +98,16 @@ def test_progress_increases_to_the_number_of_source_frames() -> None:
     assert sorted(reported) == reported
     assert (reported[0], reported[-1]) == (1, 4)
     assert any(each % 1 for each in reported)
+
+
+def test_pipelines_are_compiled_once_and_only_if_a_frame_is_interpolated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(
+        renderer, "compile_pipelines", lambda picture, _: compiled.append(picture.format.name)
+    )
+    render(6, PlanOptions(ConstantRate(RATE), RATE))
+    assert compiled == []
+    render(6, PlanOptions(ConstantRate(2 * RATE), RATE))
+    assert compiled == ["yuv444p"]

@@ -11,8 +11,8 @@ COMMENT, CONTROL = 0xFE, 0xF9
 """Second bytes of a comment, and of a graphic control extension."""
 DELAY = 4
 """Position of the delay in a graphic control extension, in hundredths of a second."""
-MIN_DELAY = 1
-"""The longest delay that browsers replace by a tenth of a second."""
+MAX_REPLACED_DELAY = 1
+"""The longest delay that browsers replace by a tenth of a second, in hundredths of a second."""
 DESCRIPTOR_BYTES = 10
 """Bytes of an image descriptor, before its colour table."""
 
@@ -49,7 +49,7 @@ def is_misread_by_ffmpeg(data: bytes) -> bool:
     """Return whether FFmpeg reads a file in another way than browsers.
 
     An image after the first one without a graphic control extension is dropped: FFmpeg's demuxer
-    begins a packet at each extension. Of the delays up to `MIN_DELAY`, only 0 is replaced.
+    begins a packet at each extension. Of the delays up to `MAX_REPLACED_DELAY`, only 0 is replaced.
     """
     images, delay = 0, None
     for block in _blocks(data):
@@ -59,7 +59,7 @@ def is_misread_by_ffmpeg(data: bytes) -> bool:
             images, delay = images + 1, None
         elif data[block + 1] == CONTROL:
             delay = int.from_bytes(data[block + DELAY : block + DELAY + 2], "little")
-            if 0 < delay <= MIN_DELAY:
+            if 0 < delay <= MAX_REPLACED_DELAY:
                 return True
     return False
 

@@ -1,4 +1,5 @@
-"""Compiling the Halide pipelines of a video at the same time, beside those of its network."""
+"""Compiling the Halide pipelines of a video at the same time, beside those of its network, when
+the first frame is interpolated."""
 
 from collections.abc import Callable
 from fractions import Fraction

@@ -4,7 +4,6 @@ Whole results and pieces of them, on one machine and on many, are rendered in th
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +16,6 @@ from midframe.media.reading.sources import open_source
 from midframe.ops.workers import Workers
 from midframe.options import InterpolationOptions, RetimingOptions, VideoOptions, fingerprint
 from midframe.video.channel import run_threads
-from midframe.video.compilation import compile_pipelines
 from midframe.video.duplicates import drop_duplicates
 from midframe.video.plan import Extent, Interval, PlanOptions
 from midframe.video.rendered_frame import RenderedFrame
@@ -91,14 +89,12 @@ class RenderJob:
             observe: called with each interval of the plan.
             finished, end, progress: as in `Renderer`.
         """
-        picture, colour = self.conversion.picture, self.conversion.colour
-        pairs_at_once = interpolator.pairs_at_once(picture.height, picture.width)
-        with ThreadPoolExecutor(1) as background, Workers(pairs_at_once) as workers:
-            background.submit(compile_pipelines, picture, colour)
+        picture = self.conversion.picture
+        with Workers(interpolator.pairs_at_once(picture.height, picture.width)) as workers:
             renderer = Renderer(
                 workers,
                 interpolator,
-                colour,
+                self.conversion.colour,
                 overlays=self.retiming.overlays,
                 finished=finished,
                 end=end,

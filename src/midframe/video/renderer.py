@@ -15,6 +15,7 @@ from midframe.media.colour.conversion import Colour
 from midframe.media.colour.side_data import CAPTIONS, side_data_of, without_side_data
 from midframe.media.reading.source import Frame
 from midframe.ops.workers import Workers
+from midframe.video.compilation import compile_pipelines
 from midframe.video.overlays import OverlayFinder
 from midframe.video.plan import FrameTiming, Interval, PlannedFrame, PlanOptions, plan_intervals
 from midframe.video.rendered_frame import RenderedFrame
@@ -101,6 +102,8 @@ class Renderer:
         """The two source frames of the present interval, by number."""
         self._captions: dict[int, av.VideoFrame] = {}
         """Source frames whose closed captions are not attached yet, by number."""
+        self._begun = False
+        """Whether a pair was interpolated, for which pipelines are compiled."""
 
     def frames(
         self,
@@ -194,6 +197,9 @@ class Renderer:
         times = [each.t for each in group]
         if group[0].action == "blend":
             return completed_future({time: blended_frame(first, second, time) for time in times})
+        if not self._begun:
+            self._begun = True
+            self.workers.submit(compile_pipelines, first.picture, self.colour)
         options: dict[str, Any] = {"keep_source_areas": self.finder is not None}
         options["overlays"] = self.finder.overlays() if self.finder else None
 

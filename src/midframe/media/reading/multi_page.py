@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from midframe.errors import OptionError, SourceError
-from midframe.media.gif_blocks import SIGNATURE, is_misread_by_ffmpeg
+from midframe.media.gif_blocks import MAX_REPLACED_DELAY, SIGNATURE, is_misread_by_ffmpeg
 from midframe.media.pictures.decoding import convert_errors, decode, image_format_of
 from midframe.media.pictures.picture import ImageFormat, Picture
 from midframe.media.reading.image_reader import TimedPicture
@@ -21,10 +21,9 @@ GIF = ".gif"
 SUFFIXES = (".webp", ".avif", ".avifs", ".tif", ".tiff")
 MILLISECOND = Fraction(1, 1000)
 USUAL_DURATION = 100
-"""Milliseconds for which browsers show a frame without a duration, or with a shorter one than
-`MIN_DURATION`."""
-MIN_DURATION = 11
-"""Milliseconds; the shortest duration that browsers respect."""
+"""Milliseconds for which browsers show a frame without a duration, or of at most
+`MAX_REPLACED_DURATION`."""
+MAX_REPLACED_DURATION = 10 * MAX_REPLACED_DELAY  # 10 ms
 
 
 class ImageStack:
@@ -112,7 +111,7 @@ def _read_format_and_durations(path: Path) -> tuple[ImageFormat, list[int], int]
             image.load()  # reads the duration
             formats.append(image_format)
             duration = round(image.info.get("duration", 0))
-            durations.append(duration if duration >= MIN_DURATION else USUAL_DURATION)
+            durations.append(duration if duration > MAX_REPLACED_DURATION else USUAL_DURATION)
         timed = image.format != "TIFF"
     if len({(image_format.height, image_format.width) for image_format in formats}) > 1:
         raise SourceError(f"{path} holds images of different sizes: all must have the same size")
